@@ -1,3 +1,50 @@
-"""Event-driven spiking networks on JAX: only the neurons that spiked cost anything."""
+"""Event-driven spiking networks on JAX: only the neurons that spiked cost anything.
+
+>>> import brainevent as be, jax.numpy as jnp
+>>> A = be.CSR.fromdense(jnp.array([[0., 1., 2.], [3., 0., 0.]]))
+>>> be.EventArray(jnp.array([True, False])) @ A
+Array([0., 1., 2.], dtype=float32)
+"""
+
+import importlib
+
+from .connectivity import Connectivity
+from .core.kernels import BackendError, backend, explain
+from .events import BinaryArray, EventArray, MaskedFloat, WeightedArray
+from .formats.coo import COO, coo2csr
+from .formats.csr import CSC, CSR
+from .formats.dense import Dense
+from .formats.fixed import FixedPostNumConn, FixedPreNumConn
 
 __version__ = "0.4.0"
+
+DataRepresentation = Connectivity
+FixedNumPerPre, FixedNumPerPost = FixedPostNumConn, FixedPreNumConn
+
+__all__ = [
+    "COO",
+    "CSC",
+    "CSR",
+    "BackendError",
+    "BinaryArray",
+    "Connectivity",
+    "DataRepresentation",
+    "Dense",
+    "EventArray",
+    "FixedNumPerPost",
+    "FixedNumPerPre",
+    "FixedPostNumConn",
+    "FixedPreNumConn",
+    "MaskedFloat",
+    "WeightedArray",
+    "backend",
+    "coo2csr",
+    "explain",
+    "projections",
+]
+
+
+def __getattr__(name):
+    if name == "projections":  # lazily: brainstate imports brainevent, and the projections import brainstate
+        return importlib.import_module(".projections", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

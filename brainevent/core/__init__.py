@@ -1,0 +1,1 @@
+"""The two primitives, the kernel table, and the reference kernels."""

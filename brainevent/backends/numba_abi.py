@@ -1,0 +1,136 @@
+"""The XLA FFI calling convention as numba handlers use it: layout check, data type codes, and the source text of a handler."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import jax
+import jaxlib.version
+
+__all__ = ["CALL_FRAME_SIZE", "DTYPE_CODES", "INTERNAL_FAILURES", "api_version", "handler_source"]
+
+CALL_FRAME_SIZE = 168  # bytes up to and including `attrs`: 21 words
+_DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+DTYPE_CODES = {**{name: code for code, name in enumerate(_DTYPES, 1)}, "float32": 11, "float64": 12}  # XLA_FFI_DataType; 10 is float16
+
+EXCEPTION, MISMATCH = -1, -2
+INTERNAL_FAILURES = {
+    EXCEPTION: "the kernel raised an exception (out of memory, or an assertion of its own)",
+    MISMATCH: "the buffers XLA passed are not of the number, data types and ranks the handler was compiled for: "
+    "this is a bug in brainevent, or a jaxlib with another call frame",
+}
+
+_HEAD = ("size_t struct_size", "XLA_FFI_Extension_Base* extension_start")
+_BUFFERS = ("int64_t size", "{}Type* types", "void** {}s")
+_LAYOUT = {  # the structs the handlers read, and whether later jaxlibs may append fields without moving the ones read here
+    "XLA_FFI_Extension_Base": (("size_t struct_size", "XLA_FFI_Extension_Type type", "struct XLA_FFI_Extension_Base* next"), False),
+    "XLA_FFI_Api_Version": ((*_HEAD, "int major_version", "int minor_version"), False),
+    "XLA_FFI_Buffer": ((*_HEAD, "XLA_FFI_DataType dtype", "void* data", "int64_t rank", "int64_t* dims"), True),
+    "XLA_FFI_Args": ((*_HEAD, "int64_t size", "XLA_FFI_ArgType* types", "void** args"), False),
+    "XLA_FFI_Rets": ((*_HEAD, "int64_t size", "XLA_FFI_RetType* types", "void** rets"), False),
+    "XLA_FFI_CallFrame": (
+        (*_HEAD, "const XLA_FFI_Api* api", "XLA_FFI_ExecutionContext* ctx", "XLA_FFI_ExecutionStage stage",
+         "XLA_FFI_Args args", "XLA_FFI_Rets rets", "XLA_FFI_Attrs attrs"), True,
+    ),
+    "XLA_FFI_Error_Create_Args": ((*_HEAD, "const char* message", "XLA_FFI_Error_Code errc"), True),
+    "XLA_FFI_Metadata": (("size_t struct_size", "XLA_FFI_Api_Version api_version"), True),
+    "XLA_FFI_Metadata_Extension": (("XLA_FFI_Extension_Base extension_base", "XLA_FFI_Metadata* metadata"), True),
+    "XLA_FFI_Api": (
+        (*_HEAD, "XLA_FFI_Api_Version api_version", "const XLA_FFI_InternalApi* internal_api",
+         "_XLA_FFI_API_STRUCT_FIELD(XLA_FFI_Error_Create)"), True,
+    ),
+}  # fmt: skip
+
+
+@cache
+def api_version():
+    """(major, minor) of the XLA FFI API of the installed jaxlib, read from its header once its structs are found to be as expected.
+
+    Raises RuntimeError, naming the jaxlib and the struct, if the header is missing or a struct is laid out otherwise.
+    """
+    path = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
+    try:
+        return _version_in(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RuntimeError(
+            f"the numba backend does not know the XLA FFI of the installed jaxlib {jaxlib.version.__version__}: {error} "
+            f"(read from {path}). Use the xla backend, or a jaxlib that this brainevent supports."
+        ) from error
+
+
+def _version_in(header):
+    """(major, minor) from the text of c_api.h; ValueError if a struct differs from `_LAYOUT`."""
+    code = re.sub(r"//[^\n]*", "", header)
+    for struct, (expected, may_grow) in _LAYOUT.items():
+        body = re.search(rf"struct {struct} \{{(.*?)\}}", code, re.DOTALL)
+        fields = tuple(" ".join(field.split()) for field in body[1].split(";") if field.strip()) if body else ()
+        if (fields[: len(expected)] if may_grow else fields) != expected:
+            raise ValueError(f"struct {struct} has the fields {fields}, expected {expected}")
+    numbers = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", code))
+    if len(numbers) != 2:
+        raise ValueError("it defines no XLA_FFI_API_MAJOR and XLA_FFI_API_MINOR")
+    return int(numbers["MAJOR"]), int(numbers["MINOR"])
+
+
+def handler_source(name, kernel_line, operands, results, failures):
+    """Python text of a module with a function `handle(call)`, to be compiled by numba as an XLA FFI handler.
+
+    Arguments: name, the kernel as errors call it; kernel_line, the statement that binds `kernel` ("" if the caller does);
+    operands, a nested tuple of "dtype:rank" and None; results, a flat tuple of "dtype:rank"; failures, {status: text}.
+    """
+    leaves = list(_leaves(operands))
+    texts = {**INTERNAL_FAILURES, **failures}
+    buffers = [(f"a{i}", 9, i, leaf) for i, leaf in enumerate(leaves)] + [(f"r{i}", 14, i, leaf) for i, leaf in enumerate(results)]
+    numbers = iter(range(len(leaves)))
+    arguments = [_argument(operand, numbers) for operand in operands] + [f"x_r{i}" for i in range(len(results))]
+    differs = " or ".join(f"abi.buffer_differs({b}, {DTYPE_CODES[leaf.split(':')[0]]}, {leaf.split(':')[1]})" for b, _, _, leaf in buffers)
+    major, minor = api_version()
+    return "\n".join([
+        f'"""XLA FFI handler of {name}, written by brainevent.backends.numba_abi."""',
+        "import numpy as np",
+        "from numba import carray",
+        "from brainevent.backends import numba_frame as abi",
+        kernel_line,
+        f"failure = abi.failure_of({name!r}, {texts!r})",
+        "",
+        "def handle(call):",
+        f"    if abi.answers_probe(call, {major}, {minor}):",
+        "        return abi.null()",
+        f"    if abi.frame_differs(call, {len(leaves)}, {len(results)}):",
+        f"        return failure(call, {MISMATCH})",
+        *(f"    {b} = abi.buffer(call, {word}, {i})" for b, word, i, _ in buffers),
+        f"    if {differs}:",
+        f"        return failure(call, {MISMATCH})",
+        *(f"    x_{b} = {_array(b, leaf)}" for b, _, _, leaf in buffers),
+        "    try:",
+        f"        status = kernel({', '.join(arguments)})",
+        "    except Exception:",
+        f"        status = {EXCEPTION}",
+        "    if status == 0:",
+        "        return abi.null()",
+        "    return failure(call, status)",
+        "",
+    ])  # fmt: skip
+
+
+def _leaves(operand):
+    """The "dtype:rank" of a nested tuple, left to right."""
+    if isinstance(operand, tuple):
+        for part in operand:
+            yield from _leaves(part)
+    elif operand is not None:
+        yield operand
+
+
+def _argument(operand, numbers):
+    """The expression that rebuilds one operand from the arrays x_a0, x_a1, ..."""
+    if isinstance(operand, tuple):
+        return "(" + "".join(_argument(part, numbers) + ", " for part in operand) + ")"
+    return "None" if operand is None else f"x_a{next(numbers)}"
+
+
+def _array(buffer, leaf):
+    """The expression for a buffer as a C-contiguous array; a scalar is an array of one element, a bool a byte."""
+    dtype, rank = leaf.split(":")
+    shape = "".join(f"abi.extent({buffer}, {axis}), " for axis in range(int(rank))) or "1, "
+    return f"carray(abi.data({buffer}), ({shape}), np.{'uint8' if dtype == 'bool' else dtype})"

@@ -1,0 +1,155 @@
+"""Numba kernels as native XLA FFI handlers on CPU: XLA calls machine code directly, no Python and no GIL when it runs.
+
+Importing this module does not import numba; the first `call` or `threads` does.
+"""
+
+import hashlib
+import threading
+import warnings
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from brainevent.backends import numba_cache
+from brainevent.backends.numba_abi import DTYPE_CODES, handler_source
+
+__all__ = ["FAILURES", "call", "serves", "threads"]
+
+FAILURES = {
+    1: "an index of the structure is out of range: every index must be at least 0 and less than the size of the axis it points into",
+    2: "indptr is not monotone or runs past the indices: it must start at 0, never decrease, and end at the number of indices",
+}
+"""What a kernel's status means, {status: text}. Statuses are positive; a kernel module may add its own before its first call."""
+
+_lock = threading.RLock()
+_targets = {}  # (kernel, operand signature, result signature) -> target name
+_handlers = {}  # target name -> compiled handler: keeps the machine code alive
+
+
+def call(kernel, outs, *operands, aliases=None):
+    """Run the numba function `kernel` on CPU arrays, as one native call of the compiled XLA program.
+
+    Arguments:
+      kernel: a function or numba dispatcher at the top level of a module, `kernel(*operands, *outs) -> int status`. It writes
+        every element of every output, and returns 0, or a code of `FAILURES`. Kernels of `brainevent` are kept compiled on disk
+        between processes, others compiled once a process.
+      outs: a `jax.ShapeDtypeStruct`, or a tuple or list of them.
+      operands: arrays, None, and tuples of these, in any nesting. The kernel gets the same structure: None as None (so that numba
+        compiles the branch away), tuples as tuples, arrays as C-contiguous numpy arrays of the same rank and dtype, but a
+        rank-0 array as an array of one element and bool as uint8. Every dtype must be one that `serves`.
+      aliases: {index of an operand array, counted flat: index of an output}: the two share their memory, and the kernel gets both.
+
+    Returns an array, or a tuple or list of arrays, as `outs` is.
+
+    Raises:
+      TypeError: an operand that is no array, None or tuple; a dtype that numba does not serve.
+      ImportError: numba is missing.
+      RuntimeError: NUMBA_DISABLE_JIT is set, or the installed jaxlib has another FFI than the one known here.
+      jax.errors.JaxRuntimeError: when it runs, if the kernel returns a nonzero status or raises; the message names the kernel.
+    """
+    arrays = []
+    signature = tuple(_flatten(operand, arrays, kernel) for operand in operands)
+    results = tuple(_leaf(out, kernel) for out in (outs if isinstance(outs, (tuple, list)) else (outs,)))
+    target = _target(kernel, signature, results)
+    return jax.ffi.ffi_call(target, outs, input_output_aliases=aliases)(*arrays)
+
+
+def serves(dtype):
+    """True if kernels can take arrays of this dtype: bool, signed and unsigned integers of 8 to 64 bits, float32, float64."""
+    return np.dtype(dtype).name in DTYPE_CODES
+
+
+@cache
+def threads():
+    """How many threads a kernel may use, and why: `(n, "omp")` or `(n, "tbb")`, or 1 and the reason.
+
+    XLA may run two handlers at once, so more than one needs a threading layer of numba that allows it. The number is numba's own
+    (`NUMBA_NUM_THREADS`, else the cores this process may use). Starts numba's threads. Raises ImportError if numba is missing.
+    """
+    numba = _numba()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba warns of a tbb too old to use, then takes another layer
+        try:
+            numba.get_num_threads()  # launches the threads, which fixes the layer
+            layer = numba.threading_layer()  # pyright: ignore[reportPrivateImportUsage]
+        except ValueError as error:
+            return 1, f"numba could not start its threads: {error}"
+    if layer == "workqueue":
+        return 1, "workqueue is not safe when XLA runs two handlers at once"
+    return numba.config.NUMBA_NUM_THREADS, layer  # pyright: ignore
+
+
+@cache
+def _numba():
+    try:
+        import numba
+    except ImportError as error:
+        raise ImportError(f'the numba backend needs numba: `pip install numba`, or ask for backend="xla" ({error})') from error
+    if numba.config.DISABLE_JIT:  # pyright: ignore
+        raise RuntimeError('NUMBA_DISABLE_JIT is set, and kernels run only compiled: unset it, or ask for backend="xla"')
+    return numba
+
+
+def _flatten(operand, arrays, kernel):
+    """Append the arrays of an operand to `arrays`; return its structure, with "dtype:rank" for each array."""
+    if operand is None:
+        return None
+    if isinstance(operand, tuple):
+        return tuple(_flatten(part, arrays, kernel) for part in operand)
+    if not isinstance(operand, jax.Array):
+        if not isinstance(operand, (np.ndarray, np.generic)):
+            raise TypeError(f"an operand of {_name(kernel)} is {operand!r}: expected an array, None, or a tuple of these")
+        operand = jnp.asarray(operand)  # to the dtype JAX will pass: float32 for float64, if x64 is off
+    arrays.append(operand)
+    return _leaf(operand, kernel)
+
+
+def _leaf(array, kernel):
+    dtype = np.dtype(array.dtype).name
+    if dtype not in DTYPE_CODES:
+        raise TypeError(f"{_name(kernel)} got {dtype}: numba kernels take {', '.join(DTYPE_CODES)}. Convert, or use the xla backend")
+    return f"{dtype}:{len(array.shape)}"
+
+
+def _name(kernel):
+    function = getattr(kernel, "py_func", kernel)
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _target(kernel, operands, results):
+    """The name under which the handler of this kernel and signature is registered; compiles and registers it the first time."""
+    key = (kernel, operands, results)
+    if key not in _targets:
+        with _lock:
+            if key not in _targets:
+                _targets[key] = _register(kernel, operands, results)
+    return _targets[key]
+
+
+def _register(kernel, operands, results):
+    """Load or compile the handler, hand it to XLA, and return its name, the same in every process."""
+    _numba()
+    from brainevent.backends import numba_frame
+
+    name = _name(kernel)
+    serial = threads()[0] == 1  # asked of every kernel: machine code from disk may need the symbols that numba's threads define
+    function = getattr(kernel, "py_func", kernel)
+    line = f"kernel = abi.imported({function.__module__!r}, {function.__qualname__!r}, serial={serial})"
+    try:
+        if numba_cache.keeps(kernel):
+            source = handler_source(name, line, operands, results, FAILURES)
+            handler = numba_cache.load(source, function.__module__, name)
+        else:
+            source = handler_source(name, "", operands, results, FAILURES)
+            handler = numba_cache.compile_in_memory(source, numba_frame.compiled(kernel, serial))
+    except Exception as error:
+        error.add_note(f"while compiling {name} for operands {operands} and outputs {results}")
+        raise
+    target = f"{name}:{hashlib.sha256(repr((operands, results)).encode()).hexdigest()[:16]}"
+    while target in _handlers:  # another function of this name, redefined
+        target += "'"
+    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handler.address), platform="cpu", api_version=1)
+    _handlers[target] = handler
+    return target

@@ -1,0 +1,45 @@
+"""Machine instructions that numba has no spelling for, to call from kernels: eight spikes read and scanned as one word."""
+
+import llvmlite.ir as ir
+from numba import njit, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+__all__ = ["count_trailing_zeros", "load_word", "lowest_set_byte"]
+
+
+@intrinsic
+def load_word(typingctx, array, i):
+    """Bytes `8*i` to `8*i + 7` of a C-contiguous array of one-byte elements, as one uint64 (little-endian, any alignment).
+
+    Arguments: array, uint8 or int8 or bool, any rank; i, an integer. The caller keeps `8*i + 8 <= array.size`: nothing is checked.
+    Raises numba's TypingError, when the kernel is compiled, for any other type of array.
+    """
+    one_byte = isinstance(array, types.Array) and array.dtype in (types.uint8, types.int8, types.boolean)
+    if not (one_byte and array.layout == "C" and isinstance(i, types.Integer)):
+        raise TypingError(f"load_word reads a C-contiguous array of bytes at an integer index, not {array} at {i}")
+
+    def codegen(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        index = context.cast(builder, arguments[1], signature.args[1], types.int64)
+        words = builder.bitcast(view.data, word.as_pointer())
+        return builder.load(builder.gep(words, [index]), align=1)
+
+    return types.uint64(array, i), codegen
+
+
+@intrinsic
+def count_trailing_zeros(typingctx, word):
+    """Number of zero bits below the lowest set bit of a uint64, as int64; 64 for zero. One instruction."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+@njit(nogil=True)
+def lowest_set_byte(word):
+    """Index, 0 to 7, of the lowest byte of a uint64 that is not zero (8 if the word is zero): the first spike of a `load_word`."""
+    return count_trailing_zeros(word) >> 3  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,190 @@
+"""The kernel table: which function runs an operation for a format, a platform and a backend, and why.
+
+A kernel is registered under (operation, format class, platform, backend) and found along the class's MRO. An explicit request
+(`backend("xla")`, `A.with_backend("xla")`) is served or refused with an error, never replaced; the automatic choice walks
+`PREFERENCE` and may fall back, and `explain` says what it took and why.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import threading
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
+
+OPERATIONS = ("propagate", "correlate")
+PREFERENCE = {"cpu": ("numba", "xla"), "cuda": ("xla",), "rocm": ("xla",), "tpu": ("xla",)}
+BACKENDS = {"xla": "brainevent.core.reference", "numba": "brainevent.kernels.numba_stored"}
+
+
+class BackendError(RuntimeError):
+    """A backend that was asked for by name cannot serve."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """One row of the table: the function, and the weight dtypes it takes (None: all)."""
+
+    run: Callable
+    platform: str
+    dtypes: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was chosen for one operation on one format, and why; prints as a short report."""
+
+    operation: str
+    format: str
+    platform: str
+    dtype: str
+    backend: str
+    reason: str
+    kernel: Kernel = dataclasses.field(repr=False)
+
+    @property
+    def run(self) -> Callable:
+        return self.kernel.run
+
+    def __str__(self):
+        where = f"{self.kernel.run.__module__}.{self.kernel.run.__qualname__}"
+        return f"{self.operation} on {self.format}[{self.dtype}], {self.platform}: backend {self.backend!r} ({where})\n  {self.reason}"
+
+    __repr__ = __str__
+
+
+_TABLE: dict[tuple[str, type, str, str], Kernel] = {}
+
+
+def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes: tuple[str, ...] | None = None):
+    """Register the decorated function as the kernel of `operation` for `cls` and its subclasses."""
+    if operation not in OPERATIONS:
+        raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
+
+    def register(run):
+        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes)
+        return run
+
+    return register
+
+
+class _Request(threading.local):
+    stack: tuple[str, ...] = ()
+
+
+_request = _Request()
+
+
+@contextlib.contextmanager
+def backend(name: str):
+    """Ask for one backend by name for everything traced or run inside the `with` block.
+
+    Functions that are already compiled are traced again under the request, so it reaches them too. A per-object request
+    (`A.with_backend(name)`) goes before this one.
+
+    Args:
+      name: "xla" (any platform) or "numba" (CPU).
+
+    Raises:
+      ValueError: the name is not a backend.
+      BackendError: at trace time, if the backend cannot serve an operation.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> A = be.CSR.fromdense(jnp.eye(3))
+    >>> with be.backend("xla"):
+    ...     print(be.EventArray(jnp.array([True, False, True])) @ A)
+    [1. 0. 1.]
+    """
+    check_backend(name)
+    before = _request.stack
+    _request.stack = (*before, name)
+    try:
+        with set_xla_metadata(brainevent_backend=name):  # part of jax's trace key: compiled functions see the switch
+            yield
+    finally:
+        _request.stack = before
+
+
+def check_backend(name: str | None) -> str | None:
+    """Return the name if it is a known backend or None, else raise."""
+    if name is not None and name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}: expected one of {sorted(BACKENDS)}")
+    return name
+
+
+def requested(A) -> str | None:
+    """The backend asked for by name: by the object first, then by the innermost `backend(...)` block."""
+    return A.backend or (_request.stack[-1] if _request.stack else None)
+
+
+def is_scalar(w) -> bool:
+    """Whether `w` is one weight for all synapses: shape () or (1,)."""
+    return w.shape in ((), (1,))
+
+
+@functools.cache
+def _load(name: str) -> str | None:
+    """Import a backend's kernels; the reason if that is impossible, else None."""
+    try:
+        importlib.import_module(BACKENDS[name])
+    except ImportError as error:
+        return f"{name} cannot be imported ({error})"
+    return None
+
+
+def _find(operation, cls, platform, name, dtype) -> tuple[Kernel | None, str]:
+    """The kernel of one backend, or None and why there is none."""
+    refusal = _load(name)
+    if refusal:
+        return None, refusal
+    for c in cls.__mro__:
+        for p in (platform, "any"):
+            row = _TABLE.get((operation, c, p, name))
+            if row is not None and row.dtypes is not None and str(dtype) not in row.dtypes:
+                return None, f"{name} has no kernel for {dtype} weights"
+            if row is not None:
+                return row, f"{name} has a kernel for {c.__name__}"
+    return None, f"{name} has no {operation} kernel for {cls.__name__} on {platform}"
+
+
+def choose(operation: str, cls: type, platform: str, request: str | None, dtype) -> Choice:
+    """The kernel for an operation on a format class; raises `BackendError` if a requested backend cannot serve."""
+    said = []
+    for name in (request,) if request else PREFERENCE[platform]:
+        found, why = _find(operation, cls, platform, name, np.dtype(dtype))
+        said.append(why)
+        if found is not None:
+            reason = "; ".join(said) + (f"; asked for by name ({request})" if request else "; automatic choice")
+            return Choice(operation, cls.__name__, platform, str(np.dtype(dtype)), name, reason, found)
+    remedy = "leave the backend out for the automatic choice, or ask for 'xla', which serves everything"
+    raise BackendError(f"{operation} on {cls.__name__} ({dtype} weights, {platform}): {'; '.join(said)}; {remedy}")
+
+
+def explain(operation: str, A, *, platform: str | None = None) -> Choice:
+    """Which kernel an operation on a connectivity takes, on which backend, and why.
+
+    Args:
+      operation: "propagate" (the products `x @ A` and `A @ x`) or "correlate" (the pull-back to the weights).
+      A: a connectivity of any format.
+      platform: "cpu", "cuda", "rocm" or "tpu"; the default device's platform if left out.
+
+    Raises:
+      BackendError: a backend was asked for by name and cannot serve.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> A = be.CSR.fromdense(jnp.eye(3)).with_backend("xla")
+    >>> be.explain("propagate", A).backend
+    'xla'
+    """
+    if operation not in OPERATIONS:
+        raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
+    platform = platform or jax.devices()[0].platform.replace("gpu", "cuda")
+    if platform not in PREFERENCE:
+        raise ValueError(f"unknown platform {platform!r}: expected one of {tuple(PREFERENCE)}")
+    dtype = jnp.result_type(float) if A.data is None else A.dtype
+    return choose(operation, type(A), platform, requested(A), dtype)

@@ -1,0 +1,71 @@
+"""XLA kernels of every operation, from a format's coordinates: any platform, the reference and the fallback."""
+
+import jax
+import jax.numpy as jnp
+
+from ..connectivity import Connectivity
+from ..formats.dense import Dense
+from .kernels import kernel
+
+
+def _accumulator(dtype):
+    """Half precision sums in float32: a sum of n terms would otherwise lose about log2(n) of its 8 or 11 bits."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize == 2 else dtype
+
+
+def _ends(A, transpose):
+    """Where each synapse reads and where it adds."""
+    row, col = A.coordinates()
+    return (row, col) if transpose else (col, row)
+
+
+@kernel("propagate", Connectivity, backend="xla")
+def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
+    """Gather the operand at one end of every synapse, weigh, sum at the other end."""
+    source, target = _ends(A, transpose)
+    wide = _accumulator(dtype)
+    sorted_ = A.target_sorted(transpose)
+
+    def product(w, x):
+        arriving = x.astype(wide)[source]
+        if w is not None:
+            arriving = arriving * w.astype(wide).reshape(-1, *(1,) * (x.ndim - 1))
+        return jax.ops.segment_sum(arriving, target, A.shape[int(transpose)], indices_are_sorted=sorted_).astype(dtype)
+
+    return jax.vmap(product)(A.data, x) if batched else product(A.data, x)
+
+
+@kernel("correlate", Connectivity, backend="xla")
+def correlate_coordinates(A, ct, x, *, wshape, transpose, event, batched):
+    """Multiply what stands at the two ends of every synapse."""
+    source, target = _ends(A, transpose)
+    wide = _accumulator(ct.dtype)
+
+    def pairs(ct, x):
+        products = ct.astype(wide)[target] * x.astype(wide)[source]
+        return (products if products.ndim == 1 else products.sum(-1)).reshape(wshape).astype(ct.dtype)
+
+    return jax.vmap(pairs)(ct, x) if batched else pairs(ct, x)
+
+
+@kernel("propagate", Dense, backend="xla")
+def propagate_dense(A, x, *, dtype, transpose, event, batched):
+    """The ordinary matrix product."""
+
+    def product(w, x):
+        wide = _accumulator(dtype)
+        return jnp.matmul(w.T if transpose else w, x.astype(dtype), preferred_element_type=wide, precision="highest").astype(dtype)
+
+    return jax.vmap(product)(A.data, x) if batched else product(A.data, x)
+
+
+@kernel("correlate", Dense, backend="xla")
+def correlate_dense(A, ct, x, *, wshape, transpose, event, batched):
+    """The outer product, summed over columns."""
+
+    def outer(ct, x):
+        ct, x = (v.reshape(v.shape[0], -1) for v in (ct, x.astype(ct.dtype)))
+        left, right = (x, ct) if transpose else (ct, x)
+        return jnp.matmul(left, right.T, preferred_element_type=_accumulator(ct.dtype), precision="highest").astype(ct.dtype)
+
+    return jax.vmap(outer)(ct, x) if batched else outer(ct, x)

@@ -1,0 +1,1 @@
+"""The connectivity formats, one file a family."""

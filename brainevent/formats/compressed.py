@@ -1,0 +1,75 @@
+"""What row- and column-compressed formats share: synapses grouped by one axis, the major one, listing ids along the other."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..connectivity import Connectivity, is_concrete
+
+
+def check_range(ids, size: int, name: str, owner: str, what: str):
+    """Raise unless every concrete id is in `[0, size)`."""
+    ids = np.asarray(ids)
+    if ids.size and not (ids.min() >= 0 and ids.max() < size):
+        bad = int(np.flatnonzero((ids.reshape(-1) < 0) | (ids.reshape(-1) >= size))[0])
+        raise ValueError(f"{owner}: {name}[{bad}] is {int(ids.reshape(-1)[bad])}, out of range for {size} {what} neurons")
+
+
+def ascends_within(ids, starts) -> bool:
+    """Whether `ids` never descend but where a new major line starts."""
+    ids, starts = np.asarray(ids), np.asarray(starts)
+    falls = np.flatnonzero(ids[1:] < ids[:-1]) + 1
+    return bool(np.isin(falls, starts).all())
+
+
+def major_order(major, minor):
+    """The permutation that sorts synapses by major id, then minor id, stable; on the host where the ids are concrete."""
+    if is_concrete(major, minor):
+        major, minor = np.asarray(major), np.asarray(minor)
+        if major.size and (np.diff(major) >= 0).all() and ascends_within(minor, np.flatnonzero(np.diff(major)) + 1):
+            return slice(None)
+        return np.lexsort((minor, major))
+    return jnp.lexsort((minor, major))
+
+
+def line_starts(major, n_lines: int):
+    """The compressed pointer of sorted major ids: shape (n_lines + 1,)."""
+    if is_concrete(major):
+        return np.concatenate([[0], np.cumsum(np.bincount(np.asarray(major), minlength=n_lines), dtype=np.int64)])
+    return jnp.searchsorted(major, jnp.arange(n_lines + 1), side="left").astype(jnp.int32)
+
+
+class Compressed(Connectivity):
+    """Synapses grouped by `major` axis (0: by pre neuron, 1: by post neuron); the abstract base of CSR, CSC and the Fixed formats."""
+
+    flags: ClassVar = (*Connectivity.flags, "ordered")
+    major: ClassVar[int] = 0
+    mirror: ClassVar[type["Compressed"]]
+    indices: jax.Array
+    ordered: bool  # ids ascend within each line, as far as could be seen at construction: lets kernels split the targets
+
+    def structure(self) -> tuple[jax.Array, ...]:
+        """The arrays a kernel walks: `(indptr, indices)`, or `(indices,)` of shape (lines, k)."""
+        raise NotImplementedError
+
+    def lines(self):
+        """The major id of every synapse, shape (nse,)."""
+        raise NotImplementedError
+
+    def coordinates(self):
+        major, minor = self.lines(), self.indices.reshape(-1)
+        return (minor, major) if self.major else (major, minor)
+
+    def target_sorted(self, transpose):
+        return int(transpose) == self.major
+
+    def transpose(self, axes=None):
+        new = object.__new__(self.mirror)
+        kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
+        new._set(**(kept | {"shape": self.shape[::-1]}))
+        return new
+
+    def _check_ids(self):
+        check_range(self.indices, self.shape[1 - self.major], "indices", type(self).__name__, ("post", "pre")[self.major])

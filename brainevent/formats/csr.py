@@ -1,0 +1,114 @@
+"""`CSR` and `CSC`: compressed rows and compressed columns, one the mirror of the other."""
+
+from typing import ClassVar
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..connectivity import as_weights, is_concrete, reordered
+from .compressed import Compressed, ascends_within, check_range, line_starts, major_order
+
+
+class _PointerCompressed(Compressed):
+    """Lines of any length, delimited by `indptr`."""
+
+    parts: ClassVar = ("data", "indices", "indptr")
+    indptr: jax.Array
+
+    def check(self):
+        name, n_lines = type(self).__name__, self.shape[self.major]
+        if self.indices.ndim != 1 or self.indptr.ndim != 1:
+            raise ValueError(f"{name}: indices and indptr are 1-D, got shapes {self.indices.shape} and {self.indptr.shape}")
+        if self.indptr.shape[0] != n_lines + 1:
+            raise ValueError(f"{name}{list(self.shape)}: indptr has {self.indptr.shape[0]} entries, expected {n_lines + 1} (lines + 1)")
+        if is_concrete(self.indptr):
+            indptr = np.asarray(self.indptr)
+            if indptr[0] != 0 or indptr[-1] != self.indices.size or (np.diff(indptr) < 0).any():
+                raise ValueError(
+                    f"{name}: indptr must rise from 0 to the number of indices, {self.indices.size}; "
+                    f"it goes from {indptr[0]} to {indptr[-1]}" + (" and descends in between" if (np.diff(indptr) < 0).any() else "")
+                )
+        if not is_concrete(self.indptr, self.indices):
+            return {"ordered": False}
+        self._check_ids()
+        return {"ordered": ascends_within(self.indices, self.indptr)}
+
+    @property
+    def weights_shape(self):
+        return self.indices.shape
+
+    def structure(self):
+        return self.indptr, self.indices
+
+    def lines(self):
+        return jnp.repeat(jnp.arange(self.shape[self.major], dtype=jnp.int32), jnp.diff(self.indptr), total_repeat_length=self.nse)
+
+    @classmethod
+    def from_coordinates(cls, data, row, col, *, shape, backend=None):
+        major, minor = (col, row) if cls.major else (row, col)
+        if is_concrete(major, minor):
+            check_range(major, shape[cls.major], "the major ids", cls.__name__, ("pre", "post")[cls.major])
+        order = major_order(major, minor)
+        return cls(reordered(as_weights(data), order), minor[order], line_starts(major[order], shape[cls.major]), shape=shape, backend=backend)
+
+
+class CSR(_PointerCompressed):
+    """Compressed sparse rows: the synapses of pre neuron i are `indptr[i]` to `indptr[i + 1]`. Event-driven for `spikes @ A`.
+
+    Args:
+      data: weights, a scalar, `(1,)` or one a synapse, (nse,), in any float dtype, with or without a unit.
+      indices: integers (nse,), the post neuron of each synapse.
+      indptr: integers (n_pre + 1,).
+      shape: `(n_pre, n_post)`.
+      backend: a backend asked for by name, or None.
+
+    Raises:
+      ValueError: lengths that do not agree, ids out of range, an indptr that is not monotone.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> A = be.CSR((jnp.array([1., 2., 3.]), jnp.array([0, 2, 1]), jnp.array([0, 2, 3])), shape=(2, 3))
+    >>> be.EventArray(jnp.array([True, False])) @ A
+    Array([1., 0., 2.], dtype=float32)
+    """
+
+    major = 0
+
+    def toscipy(self):
+        import scipy.sparse
+
+        return scipy.sparse.csr_array(*_scipy_parts(self))
+
+
+class CSC(_PointerCompressed):
+    """Compressed sparse columns: the synapses of post neuron j are `indptr[j]` to `indptr[j + 1]`. Event-driven for `A @ spikes`.
+
+    Args:
+      data: weights, a scalar, `(1,)` or one a synapse, (nse,).
+      indices: integers (nse,), the pre neuron of each synapse.
+      indptr: integers (n_post + 1,).
+      shape: `(n_pre, n_post)`.
+      backend: a backend asked for by name, or None.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> be.CSC.fromdense(jnp.array([[1., 0.], [2., 3.]])).indices
+    Array([0, 1, 1], dtype=int32)
+    """
+
+    major = 1
+
+    def toscipy(self):
+        import scipy.sparse
+
+        return scipy.sparse.csc_array(*_scipy_parts(self))
+
+
+def _scipy_parts(A):
+    """The constructor arguments of scipy's csr_array and csc_array."""
+    data = np.asarray(u.get_mantissa(A.per_synapse()))
+    data = data.astype(np.float32) if data.dtype.itemsize == 2 else data  # scipy has no half precision
+    return ((data, np.asarray(A.indices), np.asarray(A.indptr)), A.shape)
+
+
+CSR.mirror, CSC.mirror = CSC, CSR

@@ -1,0 +1,76 @@
+"""`Dense`: every pair has a stored weight; a product with events adds up the active rows."""
+
+import brainunit as u
+import jax.numpy as jnp
+
+from ..connectivity import Connectivity
+from ..events import EventArray, MaskedFloat, set_dense_product
+
+
+class Dense(Connectivity):
+    """A dense matrix of weights.
+
+    Args:
+      data: array or Quantity of shape (n_pre, n_post).
+      shape: `(n_pre, n_post)`; read off the data if left out.
+      backend: a backend asked for by name, or None.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> be.EventArray(jnp.array([True, False])) @ be.Dense(jnp.array([[1., 2.], [3., 4.]]))
+    Array([1., 2.], dtype=float32)
+    """
+
+    def __init__(self, *parts, shape=None, backend=None):
+        matrix = parts[0][0] if len(parts) == 1 and isinstance(parts[0], tuple) else parts[0]
+        super().__init__(*parts, shape=jnp.shape(u.get_mantissa(matrix)) if shape is None else shape, backend=backend)
+
+    def check(self):
+        if u.get_mantissa(self.data).shape != self.shape:
+            raise ValueError(f"Dense: weights of shape {u.get_mantissa(self.data).shape}, expected shape={self.shape}")
+        return {}
+
+    @property
+    def weights_shape(self):
+        return self.shape
+
+    def _check_weights(self, data):
+        if u.get_mantissa(data).shape != self.shape:
+            raise ValueError(f"Dense{list(self.shape)}: weights of shape {u.get_mantissa(data).shape}, expected one a pair, {self.shape}")
+
+    def coordinates(self):
+        return tuple(ids.reshape(-1) for ids in jnp.indices(self.shape, dtype=jnp.int32))
+
+    def target_sorted(self, transpose):
+        return not transpose
+
+    @classmethod
+    def fromdense(cls, matrix, *, nse=None, backend=None):
+        """Wrap a dense matrix (`nse` is accepted for the sake of one signature, and ignored)."""
+        return cls(matrix, backend=backend)
+
+    @classmethod
+    def from_coordinates(cls, data, row, col, *, shape, backend=None):
+        mantissa, unit = u.split_mantissa_unit(data)
+        values = jnp.zeros(shape, jnp.asarray(mantissa).dtype).at[row, col].add(mantissa)
+        return cls(values if unit.is_unitless else u.Quantity(values, unit=unit), backend=backend)
+
+    def todense(self):
+        return self.data
+
+    def transpose(self, axes=None):
+        return self.replace(data=self.data.T, shape=self.shape[::-1])
+
+
+def _dense_product(left, right):
+    """`EventArray @ array` and `array @ EventArray`: the array is a dense connectivity."""
+    if isinstance(left, (EventArray, MaskedFloat)):
+        matrix, other = right, left
+        if jnp.ndim(u.get_mantissa(matrix)) == 2:
+            return other @ Dense(matrix)
+    elif jnp.ndim(u.get_mantissa(left)) == 2 and right.ndim in (1, 2):
+        return Dense(left) @ right
+    left, right = (v.value if isinstance(v, (EventArray, MaskedFloat)) else v for v in (left, right))
+    return u.math.matmul(left, right)
+
+
+set_dense_product(_dense_product)

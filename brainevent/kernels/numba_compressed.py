@@ -1,0 +1,224 @@
+"""numba kernels of row- and column-compressed formats: a product scatters from its major lines, or gathers into them.
+
+Scatter walks the lines that are active and adds at their ids; gather walks every line and reads at its ids. Both check every id
+they touch, so that a corrupt structure built under jit is an error and not a wild write.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, flat, ids_of, span, value, weight
+
+
+@njit
+def scatter_lines(lines, count, x, w, structure, out):
+    """Add the synapses of the listed lines into `out`."""
+    ids = ids_of(structure)
+    w = flat(w)
+    for a in range(count):
+        i = lines[a]
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > ids.shape[0]:
+            return BAD_POINTER
+        v = value(x, i, out)
+        for k in range(start, stop):
+            j = np.uint64(ids[k])
+            if j >= np.uint64(out.shape[0]):
+                return ID_OUT_OF_RANGE
+            out[j] += v * weight(w, k, out)
+    return OK
+
+
+def scatter(x, w, structure, out):
+    """`out[ids[k]] += x[i] * w[k]` over the active lines i."""
+    out[:] = 0
+    lines, count = active(x)
+    return scatter_lines(lines, count, x, w, structure, out)
+
+
+@njit
+def first_at_least(ids, start, stop, bound):
+    """The first place in the ascending `ids[start:stop]` whose id is at least `bound`."""
+    while start < stop:
+        middle = (start + stop) >> 1
+        if ids[middle] < bound:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@njit(parallel=True)
+def scatter_blocks(lines, count, x, w, structure, blocks, out):
+    """`scatter_lines`, one thread a block of targets: every target is summed by one thread in the one order."""
+    ids = ids_of(structure)
+    w = flat(w)
+    m = out.shape[0]
+    status = np.zeros(blocks, np.int64)
+    for block in prange(blocks):
+        low, high = m * block // blocks, m * (block + 1) // blocks
+        out[low:high] = 0
+        for a in range(count):
+            i = lines[a]
+            start, stop = span(structure, i)
+            if start < 0 or start > stop or stop > ids.shape[0]:
+                status[block] = BAD_POINTER
+                break
+            if stop > start and (ids[start] < 0 or ids[stop - 1] >= m):
+                status[block] = ID_OUT_OF_RANGE
+                break
+            v = value(x, i, out)
+            for k in range(first_at_least(ids, start, stop, low), stop):
+                j = ids[k]
+                if j >= high:
+                    break
+                out[np.uint64(max(j, low))] += v * weight(w, k, out)
+    return status.max()
+
+
+def scatter_threaded(x, w, structure, blocks, least, out):
+    """`scatter` for ascending ids: split by blocks of targets where the active lines hold at least `least[0]` synapses."""
+    lines, count = active(x)
+    work = 0
+    for a in range(count):
+        start, stop = span(structure, lines[a])
+        work += stop - start
+    if work >= least[0]:
+        return scatter_blocks(lines, count, x, w, structure, blocks[0], out)
+    out[:] = 0
+    return scatter_lines(lines, count, x, w, structure, out)
+
+
+@njit
+def gather_line(x, w, ids, start, stop, out):
+    """The sum over one line, and whether an id was out of range."""
+    total = out.dtype.type(0)
+    n = np.uint64(x.shape[0])
+    for k in range(start, stop):
+        j = np.uint64(ids[k])
+        if j >= n:
+            return total, True
+        total += out.dtype.type(x[j]) * weight(w, k, out)
+    return total, False
+
+
+@njit
+def gather_lines(x, w, structure, first, last, out):
+    """The sums of lines `first` to `last`."""
+    ids = ids_of(structure)
+    w = flat(w)
+    for i in range(first, last):
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > ids.shape[0]:
+            return BAD_POINTER
+        out[i], bad = gather_line(x, w, ids, start, stop, out)
+        if bad:
+            return ID_OUT_OF_RANGE
+    return OK
+
+
+def gather(x, w, structure, out):
+    """`out[i] = sum(w[k] * x[ids[k]])` over the synapses k of line i."""
+    return gather_lines(x, w, structure, 0, out.shape[0], out)
+
+
+@njit(parallel=True)
+def gather_blocks(x, w, structure, blocks, out):
+    status = np.zeros(blocks, np.int64)
+    for block in prange(blocks):
+        status[block] = gather_lines(x, w, structure, out.shape[0] * block // blocks, out.shape[0] * (block + 1) // blocks, out)
+    return status.max()
+
+
+def gather_threaded(x, w, structure, blocks, least, out):
+    """`gather`, lines shared out among threads where there are at least `least[0]` synapses."""
+    if ids_of(structure).shape[0] >= least[0]:
+        return gather_blocks(x, w, structure, blocks[0], out)
+    return gather(x, w, structure, out)
+
+
+@njit
+def scatter_columns(x, w, structure, out):
+    """`scatter` of a 2-D operand: a line visits only its own active columns, unless most of them are."""
+    ids = ids_of(structure)
+    w = flat(w)
+    columns = x.shape[1]
+    out[:] = 0
+    lines, count = active_rows(x)
+    for a in range(count):
+        i = lines[a]
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > ids.shape[0]:
+            return BAD_POINTER
+        places, n_places = active(x[i])
+        for k in range(start, stop):
+            j = np.uint64(ids[k])
+            if j >= np.uint64(out.shape[0]):
+                return ID_OUT_OF_RANGE
+            wk = weight(w, k, out)
+            if 2 * n_places > columns:
+                for c in range(columns):
+                    out[j, c] += out.dtype.type(x[i, c]) * wk
+            else:
+                for p in range(n_places):
+                    c = places[p]
+                    out[j, c] += value(x[i], c, out) * wk
+    return OK
+
+
+@njit
+def gather_columns(x, w, structure, out):
+    """`gather` of a 2-D operand."""
+    ids = ids_of(structure)
+    w = flat(w)
+    out[:] = 0
+    for i in range(out.shape[0]):
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > ids.shape[0]:
+            return BAD_POINTER
+        for k in range(start, stop):
+            j = np.uint64(ids[k])
+            if j >= np.uint64(x.shape[0]):
+                return ID_OUT_OF_RANGE
+            wk = weight(w, k, out)
+            for c in range(x.shape[1]):
+                out[i, c] += out.dtype.type(x[j, c]) * wk
+    return OK
+
+
+def scatter_batch(x, w, structure, out):
+    """`scatter_columns` for each example, every one with weights of its own."""
+    for b in range(x.shape[0]):
+        status = scatter_columns(x[b], example(w, b), structure, out[b])
+        if status != OK:
+            return status
+    return OK
+
+
+def gather_batch(x, w, structure, out):
+    """`gather_columns` for each example, every one with weights of its own."""
+    for b in range(x.shape[0]):
+        status = gather_columns(x[b], example(w, b), structure, out[b])
+        if status != OK:
+            return status
+    return OK
+
+
+def outer(a, b, structure, out):
+    """`out[e, k] = sum(a[e, i] * b[e, ids[k]])` over columns, for each example e and synapse k of line i: `correlate`."""
+    ids = ids_of(structure)
+    zero = out.dtype.type(0)
+    for e in range(out.shape[0]):
+        for i in range(a.shape[1]):
+            start, stop = span(structure, i)
+            if start < 0 or start > stop or stop > ids.shape[0]:
+                return BAD_POINTER
+            for k in range(start, stop):
+                j = np.uint64(ids[k])
+                if j >= np.uint64(b.shape[1]):
+                    return ID_OUT_OF_RANGE
+                total = zero
+                for c in range(a.shape[2]):
+                    total += out.dtype.type(a[e, i, c]) * out.dtype.type(b[e, j, c])
+                out[e, k] = total
+    return OK

@@ -1,0 +1,351 @@
+"""Distributions of weights, delays and initial values: parameters with units, drawn on the host with numpy."""
+
+import dataclasses
+import math
+import numbers
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import brainunit as u
+import numpy as np
+from scipy import special
+
+from brainevent.projections.values import check_values, describe, in_unit, same_value, with_unit
+
+__all__ = ["Constant", "Distribution", "Exponential", "Gamma", "LogNormal", "Normal", "TruncNormal", "Uniform", "sample_like"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Distribution(ABC):
+    """A distribution of one number; a subclass is its parameters (dataclass fields), `_check` and `_draw`."""
+
+    _pure: ClassVar[tuple[str, ...]] = ()  # the parameters that carry no unit
+    _unbounded: ClassVar[tuple[str, ...]] = ()  # the parameters that may be infinite
+
+    # A distribution is no pytree, so this never runs on tracers.
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, self._number(field.name, getattr(self, field.name)))
+        self._check(**self._plain())
+
+    @property
+    def unit(self):
+        """The unit of a sample: that of the first parameter that carries one."""
+        return u.get_unit(getattr(self, self._scaled()[0]))
+
+    def sample(self, rng: np.random.Generator, size, dtype=np.float64):
+        """Draw `size` (int or shape) independent values: an array, or a Quantity in the unit of the first parameter."""
+        plain = self._draw(rng, size, **self._plain())
+        return with_unit(np.asarray(plain).astype(dtype, copy=False), self.unit)
+
+    @abstractmethod
+    def _check(self, **plain) -> None:
+        """Raise if the parameters, plain numbers in one unit, make no distribution."""
+
+    @abstractmethod
+    def _draw(self, rng, size, **plain):
+        """Draw plain float64 values."""
+
+    def _scaled(self) -> list[str]:
+        return [field.name for field in dataclasses.fields(self) if field.name not in self._pure]
+
+    def _plain(self) -> dict[str, float]:
+        first = self._scaled()[0]
+        plain = {name: getattr(self, name) for name in self._pure}
+        for name in self._scaled():
+            value = getattr(self, name)
+            plain[name] = float(in_unit(value, self.unit, f"{type(self).__name__}: {name}={describe(value)}", first))
+        return plain
+
+    def _number(self, name: str, value: Any):
+        number = np.asarray(u.get_mantissa(value))
+        if number.shape != () or number.dtype.kind not in "iuf":
+            self._refuse(name, value, "one real number", "pass an array itself, without a distribution, to give each its own value")
+        if name in self._pure and not u.get_unit(value).is_unitless:
+            self._refuse(name, value, "a plain number", "drop the unit")
+        number = float(number)
+        if math.isnan(number) or (math.isinf(number) and name not in self._unbounded):
+            self._refuse(name, value, "a finite number", "check how it was computed")
+        return with_unit(number, u.get_unit(value))
+
+    def _require(self, ok: bool, name: str, expected: str, remedy: str) -> None:
+        if not ok:
+            self._refuse(name, getattr(self, name), expected, remedy)
+
+    def _refuse(self, name: str, value: Any, expected: str, remedy: str):
+        raise ValueError(f"{type(self).__name__}: {name}={describe(value)}, but expected {expected}; {remedy}.")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(describe(getattr(self, field.name)) for field in dataclasses.fields(self))})"
+
+    def __eq__(self, other) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(same_value(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self))
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Constant(Distribution):
+    """Always `value`; as a parameter of a network it counts as one shared scalar.
+
+    Args:
+        value: a number or scalar Quantity.
+
+    Raises:
+        ValueError: if `value` is not one finite number.
+
+    Example:
+        >>> Constant(2.0).sample(np.random.default_rng(0), 3)
+        array([2., 2., 2.])
+    """
+
+    value: Any
+
+    def _check(self, value):
+        pass
+
+    def _draw(self, rng, size, value):
+        return np.full(size, value)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Normal(Distribution):
+    """The normal distribution.
+
+    Args:
+        mean: a number or scalar Quantity.
+        std: standard deviation, >= 0, in a unit of the same dimension.
+
+    Raises:
+        ValueError: if `std` is negative or a parameter is not one finite number.
+        UnitMismatchError: if the units do not fit.
+
+    Example:
+        >>> Normal(-55 * u.mV, 2 * u.mV).sample(np.random.default_rng(0), 2)
+        Quantity([-54.74853956 -55.26420973], "mV")
+    """
+
+    mean: Any
+    std: Any
+
+    def _check(self, mean, std):
+        _check_std(self, std)
+
+    def _draw(self, rng, size, mean, std):
+        return _scale_and_shift(rng.standard_normal(size), std, mean)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TruncNormal(Distribution):
+    """The normal distribution restricted to [low, high], drawn by inverting its cdf (exact, far tails included).
+
+    `mean` and `std` are those of the normal before the cut. With `std` 0 every value is `mean`.
+
+    Args:
+        mean, std: as in `Normal`.
+        low, high: the bounds, in units of the same dimension; may be infinite.
+
+    Raises:
+        ValueError: if `std` < 0, `low` >= `high`, or `std` is 0 and `mean` lies outside the bounds.
+        UnitMismatchError: if the units do not fit.
+
+    Example:
+        >>> TruncNormal(1 * u.nS, 1 * u.nS, low=0 * u.nS, high=2 * u.nS).sample(np.random.default_rng(0), 2)
+        Quantity([0.76343644 1.40473595], "nS")
+    """
+
+    _unbounded = ("low", "high")
+
+    mean: Any
+    std: Any
+    low: Any
+    high: Any
+
+    def _check(self, mean, std, low, high):
+        _check_std(self, std)
+        self._require(low < high, "low", f"less than high={describe(self.high)}", "swap the two bounds, or use Constant")
+        self._require(std > 0 or low <= mean <= high, "mean", "a value within [low, high] if std is 0", "move the bounds or give std > 0")
+
+    def _draw(self, rng, size, mean, std, low, high):
+        if std == 0:
+            return np.full(size, mean)
+        values = _truncated(rng, size, (low - mean) / std, (high - mean) / std)
+        return np.clip(_scale_and_shift(values, std, mean), low, high)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Uniform(Distribution):
+    """The uniform distribution on [low, high).
+
+    Args:
+        low, high: numbers or scalar Quantities of one dimension.
+
+    Raises:
+        ValueError: if `low` > `high` or a parameter is not one finite number.
+        UnitMismatchError: if the units do not fit.
+
+    Example:
+        >>> Uniform(0.0, 10.0).sample(np.random.default_rng(0), 2)
+        array([6.36961687, 2.69786714])
+    """
+
+    low: Any
+    high: Any
+
+    def _check(self, low, high):
+        self._require(low <= high, "low", f"at most high={describe(self.high)}", "swap the two bounds")
+
+    def _draw(self, rng, size, low, high):
+        return _scale_and_shift(rng.random(size), high - low, low)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LogNormal(Distribution):
+    """The log-normal distribution, given by the mean and standard deviation of the variable itself (not of its logarithm).
+
+    A draw is `exp(mu + sigma * Z)`, Z standard normal, with `sigma**2 = log(1 + (std / mean)**2)` and
+    `mu = log(mean) - sigma**2 / 2`. NEST's `lognormal(mean=mu, std=sigma)` is `LogNormal.from_median(exp(mu), sigma)`.
+
+    Args:
+        mean: mean of the variable, > 0, a number or scalar Quantity.
+        std: standard deviation of the variable, >= 0, in a unit of the same dimension.
+
+    Raises:
+        ValueError: if `mean` <= 0, `std` < 0, or a parameter is not one finite number.
+        UnitMismatchError: if the units do not fit.
+
+    Example:
+        >>> LogNormal(1.0, 0.5).sample(np.random.default_rng(0), 2)
+        array([0.94915872, 0.84031743])
+    """
+
+    mean: Any
+    std: Any
+
+    @classmethod
+    def from_median(cls, median, sigma: float) -> "LogNormal":
+        """The log-normal with this median (with a unit) and this standard deviation `sigma` of the natural logarithm."""
+        return cls(median * math.exp(sigma**2 / 2), median * math.exp(sigma**2 / 2) * math.sqrt(math.expm1(sigma**2)))
+
+    def _check(self, mean, std):
+        self._require(mean > 0, "mean", "a mean > 0 of the variable itself", "for mu and sigma of the logarithm use LogNormal.from_median")
+        _check_std(self, std)
+
+    def _draw(self, rng, size, mean, std):
+        variance = math.log1p((std / mean) ** 2)
+        exponents = _scale_and_shift(rng.standard_normal(size), math.sqrt(variance), math.log(mean) - variance / 2)
+        return np.exp(exponents)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Gamma(Distribution):
+    """The gamma distribution: mean `shape * scale`, variance `shape * scale**2`.
+
+    Args:
+        shape: a plain number > 0.
+        scale: a number or scalar Quantity > 0; samples carry its unit.
+
+    Raises:
+        ValueError: if a parameter is not one finite number > 0, or `shape` has a unit.
+
+    Example:
+        >>> Gamma(2.0, 0.5 * u.ms).sample(np.random.default_rng(0), 2)
+        Quantity([0.91715503 1.31884899], "ms")
+    """
+
+    _pure = ("shape",)
+
+    shape: Any
+    scale: Any
+
+    def _check(self, shape, scale):
+        self._require(shape > 0, "shape", "a number > 0", "use Constant for a fixed value")
+        self._require(scale > 0, "scale", "a number > 0", "use Constant for a fixed value")
+
+    def _draw(self, rng, size, shape, scale):
+        return _scale_and_shift(rng.standard_gamma(shape, size), scale, 0.0)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Exponential(Distribution):
+    """The exponential distribution.
+
+    Args:
+        mean: a number or scalar Quantity > 0.
+
+    Raises:
+        ValueError: if `mean` is not one finite number > 0.
+
+    Example:
+        >>> Exponential(2 * u.ms).sample(np.random.default_rng(0), 2)
+        Quantity([1.35986381 2.0391942 ], "ms")
+    """
+
+    mean: Any
+
+    def _check(self, mean):
+        self._require(mean > 0, "mean", "a number > 0", "use Constant for a fixed value")
+
+    def _draw(self, rng, size, mean):
+        return _scale_and_shift(rng.standard_exponential(size), mean, 0.0)
+
+
+def sample_like(value, rng: np.random.Generator, size, dtype=np.float64):
+    """One value for each of `size` elements, from whatever a user may give for a parameter.
+
+    Args:
+        value: a distribution, a scalar, an array of shape `size`, or a Quantity of either.
+        rng: the generator a distribution draws from.
+        size: int or shape.
+        dtype: of the result.
+
+    Returns:
+        A scalar if `value` is one (or a `Constant`): a homogeneous parameter stays one number. Otherwise an array or
+        Quantity of shape `size`.
+
+    Raises:
+        ValueError: if an array has another shape than `size`, or a value is not a finite real number.
+
+    Example:
+        >>> sample_like(6 * u.nS, np.random.default_rng(0), 3)
+        Quantity(6., "nS")
+        >>> sample_like(Uniform(0, 1), np.random.default_rng(0), 2)
+        array([0.63696169, 0.26978671])
+    """
+    if isinstance(value, Constant):
+        value = value.value
+    if isinstance(value, Distribution):
+        return value.sample(rng, size, dtype)
+    plain = check_values(value, "the value")
+    shape = (size,) if isinstance(size, numbers.Integral) else tuple(size)
+    if plain.shape not in ((), shape):
+        raise ValueError(
+            f"an array of shape {plain.shape} (length {plain.size}) was given for {shape} (length {math.prod(shape)}) elements; "
+            "give one value for each, a scalar for all, or a distribution."
+        )
+    return with_unit(plain.astype(dtype)[()], u.get_unit(value))
+
+
+def _check_std(dist, std: float) -> None:
+    dist._require(std >= 0, "std", "a standard deviation >= 0", "give its magnitude")
+
+
+def _scale_and_shift(values, scale: float, shift: float):
+    """`values * scale + shift` without temporaries (values is an array, or a number for shape ())."""
+    values *= scale
+    values += shift
+    return values
+
+
+def _truncated(rng, size, low: float, high: float):
+    """Standard normal values within [low, high]: the cdf, inverted in logarithms so that tails keep their precision."""
+    if low > 0:  # the mirror image: small probabilities are exact, those near 1 are not
+        return -_truncated(rng, size, -high, -low)
+    log_low, log_high = special.log_ndtr(low), special.log_ndtr(high)
+    ratio = math.exp(log_low - log_high)
+    fraction = 1.0 - rng.random(size)  # in (0, 1]
+    return special.ndtri_exp(log_high + np.log(ratio + fraction * (1.0 - ratio)))

@@ -1,0 +1,114 @@
+"""The base of every connection rule: shared options, their checks, weights, repr and equality."""
+
+import dataclasses
+import numbers
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import brainunit as u
+import numpy as np
+
+from brainevent.projections.distributions import Distribution, sample_like
+from brainevent.projections.values import check_values, describe, same_value, with_unit
+
+FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense", "jit")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Rule(ABC):
+    """A connection rule; a subclass is its parameters (dataclass fields), `_check` and `sample`.
+
+    Args:
+        weight: scalar, Quantity, array of one value a synapse, or a distribution.
+        format: how the synapses are stored, one of `FORMATS`.
+
+    Raises:
+        ValueError: if a weight is not finite, an array of weights is not 1-D, or `format` is an unknown word.
+    """
+
+    _: KW_ONLY
+    weight: Any = 1.0
+    format: str = "auto"
+
+    # A rule is no pytree, so this never runs on tracers.
+    def __post_init__(self):
+        if self.format not in FORMATS:
+            self._refuse("format", self.format, f"one of {', '.join(FORMATS)}", "use 'auto' if in doubt")
+        self._check_weight()
+        self._check()
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, n_pre: int, n_post: int, *, shift: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the synapses between `n_pre` and `n_post` neurons.
+
+        Args:
+            rng: the generator to draw from; the same state gives the same synapses.
+            n_pre, n_post: sizes of the two populations.
+            shift: None if the populations differ; otherwise pre neuron i and post neuron i + shift are the same neuron.
+
+        Returns:
+            `(indptr, indices)`, CSR by pre neuron: `indices[indptr[i]:indptr[i + 1]]` are the post ids of pre neuron i, ascending,
+            repeated if there is more than one synapse. indptr is int64 `(n_pre + 1,)`, indices int32 (int64 if ids need it).
+
+        Raises:
+            ValueError: if the rule cannot be met for these sizes.
+        """
+
+    def weights(self, rng: np.random.Generator, indptr: np.ndarray, indices: np.ndarray, n_post: int, dtype=np.float64):
+        """The weights of the synapses that `sample` returned.
+
+        Args:
+            rng: the generator a distribution draws from.
+            indptr, indices: as returned by `sample`.
+            n_post: size of the post population.
+            dtype: of the result.
+
+        Returns:
+            A scalar if all weights are one number, otherwise an array or Quantity of shape `indices.shape`, in its order.
+
+        Raises:
+            ValueError: if `weight` is an array whose length is not the number of synapses.
+        """
+        if np.shape(u.get_mantissa(self.weight)) not in ((), indices.shape):
+            self._refuse("weight", self.weight, f"one value for each of {indices.size} synapses", "give a scalar or a distribution")
+        return sample_like(self.weight, rng, indices.size, dtype)
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Raise if the parameters make no rule."""
+
+    def _check_weight(self) -> None:
+        if isinstance(self.weight, Distribution):
+            return
+        plain = check_values(self.weight, f"{type(self).__name__}: weight")
+        if plain.ndim > 1:
+            self._refuse("weight", self.weight, "a scalar, a 1-D array of one value a synapse, or a distribution", "or use FromMatrix")
+        if plain.ndim == 1:
+            self._set("weight", with_unit(plain, u.get_unit(self.weight)))
+
+    def _check_count(self, name: str) -> None:
+        value = getattr(self, name)
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < 0:
+            self._refuse(name, value, "an integer >= 0", "round it first" if not whole else "use 0 for no synapses")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _refuse(self, name: str, value: Any, expected: str, remedy: str):
+        raise ValueError(f"{type(self).__name__}: {name}={describe(value)}, but expected {expected}; {remedy}.")
+
+    def __repr__(self) -> str:
+        positional = [describe(getattr(self, field.name)) for field in dataclasses.fields(self) if not field.kw_only]
+        named = [field for field in dataclasses.fields(self) if field.kw_only]
+        changed = [field for field in named if not same_value(getattr(self, field.name), field.default)]
+        return f"{type(self).__name__}({', '.join(positional + [f'{f.name}={describe(getattr(self, f.name))}' for f in changed])})"
+
+    def __eq__(self, other) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(same_value(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self))
+
+    def __hash__(self) -> int:
+        return hash(type(self))

@@ -1,0 +1,67 @@
+"""Parameter values at the boundary: units split and joined, checks, text and equality."""
+
+import numbers
+
+import brainunit as u
+import numpy as np
+
+
+def in_unit(value, unit, what: str, reference: str):
+    """The plain value of a number, array or Quantity in `unit`; `what` and `reference` name the two sides in the error."""
+    own = u.get_unit(value)
+    if not own.has_same_dim(unit):
+        raise u.UnitMismatchError(
+            f"{what} has unit {_name(own)}, but {reference} has unit {_name(unit)}; give both in units of one dimension."
+        )
+    plain = u.get_mantissa(value)
+    return plain if own == unit else plain * (own.magnitude / unit.magnitude)
+
+
+def with_unit(plain, unit):
+    """`plain` as a Quantity, or as it is if `unit` is the unit of plain numbers."""
+    return plain if unit == u.UNITLESS else u.Quantity(plain, unit=unit)
+
+
+def _name(unit) -> str:
+    return "1 (a plain number)" if unit == u.UNITLESS else str(unit)
+
+
+def describe(value) -> str:
+    """A short text of a parameter: numbers in full, arrays by shape."""
+    shape = getattr(value, "shape", ())
+    if shape == ():
+        number = u.get_mantissa(value)
+        if not isinstance(number, numbers.Number) and not hasattr(number, "dtype"):
+            return repr(value)
+        unit = u.get_unit(value)
+        return f"{number:g}" + ("" if unit == u.UNITLESS else f" {unit}") if not isinstance(number, int) else str(value)
+    unit = u.get_unit(value)
+    return f"<array {'x'.join(map(str, shape))}{'' if unit == u.UNITLESS else f' {unit}'}>"
+
+
+def same_value(a, b) -> bool:
+    """Whether two parameters are equal element by element, units included."""
+    if isinstance(a, u.Quantity) or isinstance(b, u.Quantity):
+        if not u.get_unit(a).has_same_dim(u.get_unit(b)):
+            return False
+        b = in_unit(b, u.get_unit(a), "", "")
+        a = u.get_mantissa(a)
+    if hasattr(a, "tocoo") and hasattr(b, "tocoo"):
+        a, b = a.tocoo(), b.tocoo()
+        return a.shape == b.shape and all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("row", "col", "data"))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return bool(a == b)
+
+
+def check_values(value, what: str) -> np.ndarray:
+    """The plain array of a number, array or Quantity, after a check that all of it is real and finite."""
+    plain = np.asarray(u.get_mantissa(value))
+    if plain.dtype.kind not in "biuf":
+        raise ValueError(f"{what} is {describe(value)}, but expected real numbers; give a number, an array, a Quantity or a distribution.")
+    bad = np.flatnonzero(~np.isfinite(plain))
+    if bad.size:
+        raise ValueError(
+            f"{what} holds {plain.reshape(-1)[bad[0]]} at position {bad[0]}, but expected finite numbers; check how it was computed."
+        )
+    return plain
