@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+_NOT_ARRAYS = (u.Unit, str, type(None))  # what a product leaves to Python's own TypeError
+
 
 def is_event(x: Any) -> bool:
     """Whether ``x`` is an event array: ``is_event(EventArray([1, 0]))`` is True, ``is_event([1, 0])`` is not."""
@@ -167,8 +169,7 @@ class AbstractEvents(u.CustomArray, abc.ABC):
         return cls(u.math.stack([cls._check(x) for x in arrays], axis=axis))
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
-        # a Quantity takes the sizes only as one tuple
-        return self._like(self._value.reshape(shape[0] if len(shape) == 1 else shape, order=order))
+        return self._like(self._value.reshape(shape[0] if len(shape) == 1 else shape, order=order))  # a Quantity takes one tuple
 
     def ravel(self, order: str = "C") -> Any:
         return self._like(self._value.ravel(order=order))
@@ -183,7 +184,7 @@ class AbstractEvents(u.CustomArray, abc.ABC):
         return self._like(self._value[_plain_index(index)])
 
     def __setitem__(self, index: Any, data: Any) -> None:
-        data = _plain_value(data, type(self).__name__)
+        data = self._check(data)
         if jnp.issubdtype(self.dtype, jnp.integer) and jnp.issubdtype(data.dtype, jnp.floating):
             # a cast to int would round 0.5 to 0 and lose the event
             raise TypeError(f"Cannot set entries of a {type(self).__name__} of {self.dtype} to floats; cast it with .astype(float) first.")
@@ -196,12 +197,10 @@ class AbstractEvents(u.CustomArray, abc.ABC):
 
     def __matmul__(self, oc: Any) -> Any:
         # a connectivity gets the event array itself, in its __rmatmul__
-        if isinstance(oc, (u.sparse.SparseMatrix, u.Unit)):
-            return NotImplemented
-        return dense_product(self, oc)
+        return NotImplemented if isinstance(oc, (u.sparse.SparseMatrix, *_NOT_ARRAYS)) else dense_product(self, oc)
 
     def __rmatmul__(self, oc: Any) -> Any:
-        return NotImplemented if isinstance(oc, u.Unit) else dense_product(oc, self)
+        return NotImplemented if isinstance(oc, _NOT_ARRAYS) else dense_product(oc, self)
 
     def __imatmul__(self, oc: Any) -> Any:
         self.data = self @ oc
