@@ -78,36 +78,26 @@ def handler_source(name, kernel_line, operands, results, failures):
     Arguments: name, the kernel as errors call it; kernel_line, the statement that binds `kernel` ("" if the caller does);
     operands, a nested tuple of "dtype:rank" and None; results, a flat tuple of "dtype:rank"; failures, {status: text}.
     """
-    leaves = list(_leaves(operands))
-    texts = {**INTERNAL_FAILURES, **failures}
-    buffers = [(f"a{i}", 9, i, leaf) for i, leaf in enumerate(leaves)] + [(f"r{i}", 14, i, leaf) for i, leaf in enumerate(results)]
-    numbers = iter(range(len(leaves)))
-    arguments = [_argument(operand, numbers) for operand in operands] + [f"x_r{i}" for i in range(len(results))]
-    differs = " or ".join(f"abi.buffer_differs({b}, {DTYPE_CODES[leaf.split(':')[0]]}, {leaf.split(':')[1]})" for b, _, _, leaf in buffers)
-    major, minor = api_version()
+    leaves = tuple(_leaves(operands))
+    numbers = iter(range(len(leaves) + len(results)))
+    arguments = [_argument(part, numbers) for part in (*operands, *results)]
     return "\n".join([
         f'"""XLA FFI handler of {name}, written by brainevent.backends.numba_abi."""',
-        "import numpy as np",
-        "from numba import carray",
         "from brainevent.backends import numba_frame as abi",
         kernel_line,
-        f"failure = abi.failure_of({name!r}, {texts!r})",
+        "null, status_of = abi.null, abi.status_of",
+        f"answers_probe = abi.probe_of{api_version()}",
+        f"differs, array = abi.readers_of({leaves!r}, {results!r})",
+        f"failure = abi.failure_of({name!r}, { {**INTERNAL_FAILURES, **failures}!r})",
         "",
         "def handle(call):",
-        f"    if abi.answers_probe(call, {major}, {minor}):",
-        "        return abi.null()",
-        f"    if abi.frame_differs(call, {len(leaves)}, {len(results)}):",
+        "    if answers_probe(call):",
+        "        return null()",
+        "    if differs(call):",
         f"        return failure(call, {MISMATCH})",
-        *(f"    {b} = abi.buffer(call, {word}, {i})" for b, word, i, _ in buffers),
-        f"    if {differs}:",
-        f"        return failure(call, {MISMATCH})",
-        *(f"    x_{b} = {_array(b, leaf)}" for b, _, _, leaf in buffers),
-        "    try:",
-        f"        status = kernel({', '.join(arguments)})",
-        "    except Exception:",
-        f"        status = {EXCEPTION}",
+        f"    status = status_of(kernel, ({', '.join(arguments)},))",
         "    if status == 0:",
-        "        return abi.null()",
+        "        return null()",
         "    return failure(call, status)",
         "",
     ])  # fmt: skip
@@ -123,14 +113,7 @@ def _leaves(operand):
 
 
 def _argument(operand, numbers):
-    """The expression that rebuilds one operand from the arrays x_a0, x_a1, ..."""
+    """The expression that rebuilds one operand from the buffers, taken in order."""
     if isinstance(operand, tuple):
         return "(" + "".join(_argument(part, numbers) + ", " for part in operand) + ")"
-    return "None" if operand is None else f"x_a{next(numbers)}"
-
-
-def _array(buffer, leaf):
-    """The expression for a buffer as a C-contiguous array; a scalar is an array of one element, a bool a byte."""
-    dtype, rank = leaf.split(":")
-    shape = "".join(f"abi.extent({buffer}, {axis}), " for axis in range(int(rank))) or "1, "
-    return f"carray(abi.data({buffer}), ({shape}), np.{'uint8' if dtype == 'bool' else dtype})"
+    return "None" if operand is None else f"array(call, {next(numbers)})"

@@ -48,6 +48,7 @@ def call(kernel, outs, *operands, aliases=None):
       ImportError: numba is missing.
       RuntimeError: NUMBA_DISABLE_JIT is set, or the installed jaxlib has another FFI than the one known here.
       jax.errors.JaxRuntimeError: when it runs, if the kernel returns a nonzero status or raises; the message names the kernel.
+        The same as a ValueError where JAX runs the program before it returns from the call, which it does with small ones.
     """
     arrays = []
     signature = tuple(_flatten(operand, arrays, kernel) for operand in operands)

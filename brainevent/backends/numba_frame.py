@@ -12,10 +12,12 @@ from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
-from brainevent.backends.numba_abi import CALL_FRAME_SIZE
+from brainevent.backends.numba_abi import CALL_FRAME_SIZE, DTYPE_CODES, EXCEPTION
 
 _I32, _I64, _BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+_FALSE, _TRUE = ir.Constant(ir.IntType(1), 0), ir.Constant(ir.IntType(1), 1)
 _MESSAGE_BYTES = 1024
 _INVALID_ARGUMENT = 3  # XLA_FFI_Error_Code
 _ERROR_CREATE_ARGS_SIZE = 28
@@ -54,84 +56,117 @@ def _pointer(builder, pointer, index):
     return builder.inttoptr(_word(builder, pointer, index), _BYTES)
 
 
-def _literal(number):
-    return getattr(number, "literal_value", None)
-
-
 @intrinsic
 def null(typingctx):
     """The null pointer: XLA's "no error"."""
     return types.voidptr(), lambda context, builder, signature, arguments: ir.Constant(_BYTES, None)
 
 
-@intrinsic(prefer_literal=True)
-def answers_probe(typingctx, call, major, minor):
-    """True if XLA only asks which API version the handler was built for; the answer is then written."""
+def probe_of(major, minor):
+    """An intrinsic `(call) -> bool`: True if XLA only asks which API version the handler was built for; the answer is then written."""
 
-    def codegen(context, builder, signature, arguments):
-        extension = _word(builder, arguments[0], 1)
-        answered = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(1), 0))
-        with builder.if_then(builder.icmp_unsigned("!=", extension, _I64(0)), likely=False):
-            pointer = builder.inttoptr(extension, _BYTES)
-            with builder.if_then(builder.icmp_unsigned("==", _word(builder, pointer, 1, _I32), _I32(1))):
-                version = builder.gep(builder.bitcast(_pointer(builder, pointer, 3), _I32.as_pointer()), [_I64(6)])
-                builder.store(_I32(_literal(major)), version)
-                builder.store(_I32(_literal(minor)), builder.gep(version, [_I64(1)]))
-                builder.store(ir.Constant(ir.IntType(1), 1), answered)
-        return builder.load(answered)
+    @intrinsic
+    def answers_probe(typingctx, call):
+        def codegen(context, builder, signature, arguments):
+            extension = _word(builder, arguments[0], 1)
+            answered = cgutils.alloca_once_value(builder, _FALSE)
+            with builder.if_then(builder.icmp_unsigned("!=", extension, _I64(0)), likely=False):
+                pointer = builder.inttoptr(extension, _BYTES)
+                with builder.if_then(builder.icmp_unsigned("==", _word(builder, pointer, 1, _I32), _I32(1))):
+                    version = builder.gep(builder.bitcast(_pointer(builder, pointer, 3), _I32.as_pointer()), [_I64(6)])
+                    builder.store(_I32(major), version)
+                    builder.store(_I32(minor), builder.gep(version, [_I64(1)]))
+                    builder.store(_TRUE, answered)
+            return builder.load(answered)
 
-    return types.boolean(_CALL, major, minor), codegen
+        return types.boolean(_CALL), codegen
 
-
-@intrinsic(prefer_literal=True)
-def frame_differs(typingctx, call, n_args, n_rets):
-    """True unless the frame is at least as long as the layout read here and holds so many arguments and results."""
-
-    def codegen(context, builder, signature, arguments):
-        short = builder.icmp_unsigned("<", _word(builder, arguments[0], 0), _I64(CALL_FRAME_SIZE))
-        args = builder.icmp_unsigned("!=", _word(builder, arguments[0], 7), _I64(_literal(n_args)))
-        rets = builder.icmp_unsigned("!=", _word(builder, arguments[0], 12), _I64(_literal(n_rets)))
-        return builder.or_(short, builder.or_(args, rets))
-
-    return types.boolean(_CALL, n_args, n_rets), codegen
+    return answers_probe
 
 
-@intrinsic(prefer_literal=True)
-def buffer(typingctx, call, list_word, index):
-    """Pointer to buffer `index` of the list of pointers at word `list_word` of the frame (9 arguments, 14 results)."""
+def readers_of(operands, results):
+    """Two intrinsics for a frame of buffers "dtype:rank": `differs(call)`, and `array(call, k)`, the k-th of operands, then results."""
+    specs = [(dtype, int(rank)) for dtype, _, rank in (leaf.partition(":") for leaf in (*operands, *results))]
 
-    def codegen(context, builder, signature, arguments):
-        return _pointer(builder, _pointer(builder, arguments[0], _literal(list_word)), _literal(index))
+    def buffer(builder, call, k):
+        list_word, index = (9, k) if k < len(operands) else (14, k - len(operands))
+        return _pointer(builder, _pointer(builder, call, list_word), index)
 
-    return types.voidptr(_CALL, list_word, index), codegen
+    def any_differs(builder, words):
+        """True if one of (pointer, word index, integer type, value) is not as given."""
+        differ = (builder.icmp_unsigned("!=", _word(builder, pointer, i, width), width(value)) for pointer, i, width, value in words)
+        return reduce(builder.or_, differ)
+
+    @intrinsic
+    def differs(typingctx, call):
+        """True unless the frame is as long as the layout read here, and holds these numbers of buffers, of these dtypes and ranks."""
+
+        def codegen(context, builder, signature, arguments):
+            (call,) = arguments
+            short = builder.icmp_unsigned("<", _word(builder, call, 0), _I64(CALL_FRAME_SIZE))
+            counts = any_differs(builder, [(call, 7, _I64, len(operands)), (call, 12, _I64, len(results))])
+            different = cgutils.alloca_once_value(builder, _TRUE)
+            with builder.if_then(builder.not_(builder.or_(short, counts)), likely=True):  # only then can the buffers be read
+                words = []
+                for k, (dtype, rank) in enumerate(specs):
+                    pointer = buffer(builder, call, k)
+                    words += [(pointer, 2, _I32, DTYPE_CODES[dtype]), (pointer, 4, _I64, rank)]
+                builder.store(any_differs(builder, words), different)
+            return builder.load(different)
+
+        return types.boolean(_CALL), codegen
+
+    @intrinsic(prefer_literal=True)
+    def array(typingctx, call, k):
+        """Buffer k as a C-contiguous array; a scalar as an array of one element, a bool as a byte."""
+        dtype, rank = specs[k.literal_value]
+        array_type = types.Array(getattr(types, "uint8" if dtype == "bool" else dtype), max(rank, 1), "C")
+
+        def codegen(context, builder, signature, arguments):
+            pointer = buffer(builder, arguments[0], k.literal_value)
+            dims = _pointer(builder, pointer, 5)
+            shape = [_word(builder, dims, axis) for axis in range(rank)] or [_I64(1)]
+            return _view(context, builder, array_type, _pointer(builder, pointer, 3), shape)
+
+        return array_type(_CALL, k), codegen
+
+    return differs, array
 
 
-@intrinsic(prefer_literal=True)
-def buffer_differs(typingctx, pointer, dtype_code, rank):
-    """True unless the buffer has this XLA data type and this rank."""
-
-    def codegen(context, builder, signature, arguments):
-        dtype = builder.icmp_unsigned("!=", _word(builder, arguments[0], 2, _I32), _I32(_literal(dtype_code)))
-        ndim = builder.icmp_unsigned("!=", _word(builder, arguments[0], 4), _I64(_literal(rank)))
-        return builder.or_(dtype, ndim)
-
-    return types.boolean(types.voidptr, dtype_code, rank), codegen
+def _view(context, builder, array_type, data, shape):
+    """A numba array over memory that XLA owns."""
+    itemsize = _I64(context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
+    strides = [itemsize]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], extent))
+    view = make_array(array_type)(context, builder)
+    data = builder.bitcast(data, context.get_data_type(array_type.dtype).as_pointer())
+    populate_array(view, data=data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
+    return view._getvalue()
 
 
 @intrinsic
-def data(typingctx, pointer):
-    """Address of the elements of a buffer."""
-    return types.voidptr(types.voidptr), lambda context, builder, signature, arguments: _pointer(builder, arguments[0], 3)
+def status_of(typingctx, kernel, operands):
+    """`kernel(*operands)` as int64, or EXCEPTION if it raises: half the time to compile that try and except in numba would take."""
+    signature = typingctx.resolve_function_type(kernel, tuple(operands), {})
+    name = kernel.dispatcher.py_func.__qualname__
+    if any(isinstance(operand, types.Omitted) for operand in signature.args):
+        raise TypingError(f"{name} has parameters that `call` was given no operand or output for, and no default is used for them")
+    if not isinstance(signature.return_type, types.Integer):
+        raise TypingError(f"{name} must return an int, 0 for success, on every path; it returns {signature.return_type}")
 
+    def codegen(context, builder, _, arguments):
+        compiled = kernel.dispatcher.get_compile_result(signature)
+        context.active_code_library.add_linking_library(compiled.library)
+        values = cgutils.unpack_tuple(builder, arguments[1])
+        if signature.pysig and any(p.kind is p.VAR_POSITIONAL for p in signature.pysig.parameters.values()):
+            fixed = len(signature.args) - 1
+            values[fixed:] = [context.make_tuple(builder, signature.args[-1], values[fixed:])]
+        outcome, returned = context.call_internal_no_propagate(builder, compiled.fndesc, signature, values)
+        returned = context.cast(builder, returned, signature.return_type, types.int64)
+        return builder.select(outcome.is_ok, returned, _I64(EXCEPTION))
 
-@intrinsic(prefer_literal=True)
-def extent(typingctx, pointer, axis):
-    """Length of a buffer along one axis."""
-
-    def codegen(context, builder, signature, arguments):
-        return _word(builder, _pointer(builder, arguments[0], 5), _literal(axis))
-
-    return types.intp(types.voidptr, axis), codegen
+    return types.int64(kernel, operands), codegen
 
 
 def failure_of(kernel, texts):
@@ -139,9 +174,6 @@ def failure_of(kernel, texts):
 
     @intrinsic
     def failure(typingctx, call, status):
-        if not isinstance(status, types.Integer):
-            raise TypingError(f"{kernel} must return an int, 0 for success, on every path; it returns {status}")
-
         def codegen(context, builder, signature, arguments):
             def string(text):
                 return context.insert_const_string(builder.module, text)

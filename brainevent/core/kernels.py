@@ -17,9 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
-OPERATIONS = ("propagate", "correlate")
+OPERATIONS = ("propagate", "correlate")  # what users can ask about; the in-place operations of a network stand in the same table
 PREFERENCE = {"cpu": ("numba", "xla"), "cuda": ("xla",), "rocm": ("xla",), "tpu": ("xla",)}
-BACKENDS = {"xla": "brainevent.core.reference", "numba": "brainevent.kernels.numba_stored"}
+BACKENDS = {
+    "xla": ("brainevent.core.reference", "brainevent.core.inplace", "brainevent.core.paths"),
+    "numba": ("brainevent.kernels.numba_stored", "brainevent.kernels.numba_network", "brainevent.kernels.numba_deposit"),
+}
 
 
 class BackendError(RuntimeError):
@@ -63,8 +66,6 @@ _TABLE: dict[tuple[str, type, str, str], Kernel] = {}
 
 def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes: tuple[str, ...] | None = None):
     """Register the decorated function as the kernel of `operation` for `cls` and its subclasses."""
-    if operation not in OPERATIONS:
-        raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
 
     def register(run):
         _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes)
@@ -117,9 +118,14 @@ def check_backend(name: str | None) -> str | None:
     return name
 
 
-def requested(A) -> str | None:
+def requested(A=None) -> str | None:
     """The backend asked for by name: by the object first, then by the innermost `backend(...)` block."""
-    return A.backend or (_request.stack[-1] if _request.stack else None)
+    return getattr(A, "backend", None) or (_request.stack[-1] if _request.stack else None)
+
+
+def current_platform() -> str:
+    """The platform that computations go to by default: "cpu", "cuda", "rocm" or "tpu"."""
+    return jax.default_backend().replace("gpu", "cuda")
 
 
 def is_scalar(w) -> bool:
@@ -131,7 +137,8 @@ def is_scalar(w) -> bool:
 def _load(name: str) -> str | None:
     """Import a backend's kernels; the reason if that is impossible, else None."""
     try:
-        importlib.import_module(BACKENDS[name])
+        for module in BACKENDS[name]:
+            importlib.import_module(module)
     except ImportError as error:
         return f"{name} cannot be imported ({error})"
     return None
@@ -183,7 +190,7 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
     """
     if operation not in OPERATIONS:
         raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
-    platform = platform or jax.devices()[0].platform.replace("gpu", "cuda")
+    platform = platform or current_platform()
     if platform not in PREFERENCE:
         raise ValueError(f"unknown platform {platform!r}: expected one of {tuple(PREFERENCE)}")
     dtype = jnp.result_type(float) if A.data is None else A.dtype

@@ -11,8 +11,8 @@ from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows,
 
 
 @njit
-def scatter_lines(lines, count, x, w, structure, out):
-    """Add the synapses of the listed lines into `out`."""
+def scatter_lines(lines, count, x, w, structure, scale, out):
+    """Add the synapses of the listed lines, times `scale`, into `out`."""
     ids = ids_of(structure)
     w = flat(w)
     for a in range(count):
@@ -20,7 +20,7 @@ def scatter_lines(lines, count, x, w, structure, out):
         start, stop = span(structure, i)
         if start < 0 or start > stop or stop > ids.shape[0]:
             return BAD_POINTER
-        v = value(x, i, out)
+        v = scale * value(x, i, out)
         for k in range(start, stop):
             j = np.uint64(ids[k])
             if j >= np.uint64(out.shape[0]):
@@ -33,7 +33,7 @@ def scatter(x, w, structure, out):
     """`out[ids[k]] += x[i] * w[k]` over the active lines i."""
     out[:] = 0
     lines, count = active(x)
-    return scatter_lines(lines, count, x, w, structure, out)
+    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out)
 
 
 @njit
@@ -49,7 +49,7 @@ def first_at_least(ids, start, stop, bound):
 
 
 @njit(parallel=True)
-def scatter_blocks(lines, count, x, w, structure, blocks, out):
+def scatter_blocks(lines, count, x, w, structure, scale, blocks, out):
     """`scatter_lines`, one thread a block of targets: every target is summed by one thread in the one order."""
     ids = ids_of(structure)
     w = flat(w)
@@ -57,7 +57,6 @@ def scatter_blocks(lines, count, x, w, structure, blocks, out):
     status = np.zeros(blocks, np.int64)
     for block in prange(blocks):
         low, high = m * block // blocks, m * (block + 1) // blocks
-        out[low:high] = 0
         for a in range(count):
             i = lines[a]
             start, stop = span(structure, i)
@@ -67,7 +66,7 @@ def scatter_blocks(lines, count, x, w, structure, blocks, out):
             if stop > start and (ids[start] < 0 or ids[stop - 1] >= m):
                 status[block] = ID_OUT_OF_RANGE
                 break
-            v = value(x, i, out)
+            v = scale * value(x, i, out)
             for k in range(first_at_least(ids, start, stop, low), stop):
                 j = ids[k]
                 if j >= high:
@@ -83,10 +82,10 @@ def scatter_threaded(x, w, structure, blocks, least, out):
     for a in range(count):
         start, stop = span(structure, lines[a])
         work += stop - start
-    if work >= least[0]:
-        return scatter_blocks(lines, count, x, w, structure, blocks[0], out)
     out[:] = 0
-    return scatter_lines(lines, count, x, w, structure, out)
+    if work >= least[0]:
+        return scatter_blocks(lines, count, x, w, structure, out.dtype.type(1), blocks[0], out)
+    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out)
 
 
 @njit

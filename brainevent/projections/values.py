@@ -1,7 +1,5 @@
 """Parameter values at the boundary: units split and joined, checks, text and equality."""
 
-import numbers
-
 import brainunit as u
 import numpy as np
 
@@ -28,15 +26,12 @@ def _name(unit) -> str:
 
 def describe(value) -> str:
     """A short text of a parameter: numbers in full, arrays by shape."""
-    shape = getattr(value, "shape", ())
-    if shape == ():
-        number = u.get_mantissa(value)
-        if not isinstance(number, numbers.Number) and not hasattr(number, "dtype"):
-            return repr(value)
-        unit = u.get_unit(value)
-        return f"{number:g}" + ("" if unit == u.UNITLESS else f" {unit}") if not isinstance(number, int) else str(value)
-    unit = u.get_unit(value)
-    return f"<array {'x'.join(map(str, shape))}{'' if unit == u.UNITLESS else f' {unit}'}>"
+    plain, suffix = u.get_mantissa(value), "" if u.get_unit(value) == u.UNITLESS else f" {u.get_unit(value)}"
+    if np.ndim(plain) and hasattr(plain, "shape"):
+        return f"<array {'x'.join(map(str, plain.shape))}{suffix}>"
+    if isinstance(plain, str | bool | complex) or np.asarray(plain).dtype.kind not in "iuf" or np.ndim(plain):
+        return repr(value)
+    return f"{float(plain):.12g}{suffix}"
 
 
 def same_value(a, b) -> bool:

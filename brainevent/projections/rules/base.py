@@ -99,16 +99,19 @@ class Rule(ABC):
     def _refuse(self, name: str, value: Any, expected: str, remedy: str):
         raise ValueError(f"{type(self).__name__}: {name}={describe(value)}, but expected {expected}; {remedy}.")
 
+    def _parameters(self) -> list[dataclasses.Field]:
+        return [field for field in dataclasses.fields(self) if field.init]
+
     def __repr__(self) -> str:
-        positional = [describe(getattr(self, field.name)) for field in dataclasses.fields(self) if not field.kw_only]
-        named = [field for field in dataclasses.fields(self) if field.kw_only]
-        changed = [field for field in named if not same_value(getattr(self, field.name), field.default)]
-        return f"{type(self).__name__}({', '.join(positional + [f'{f.name}={describe(getattr(self, f.name))}' for f in changed])})"
+        given = [field for field in self._parameters() if not (field.kw_only and same_value(getattr(self, field.name), field.default))]
+        given.sort(key=lambda field: bool(field.kw_only))  # the base's keywords come first among the fields
+        texts = [f"{field.name}=" * bool(field.kw_only) + describe(getattr(self, field.name)) for field in given]
+        return f"{type(self).__name__}({', '.join(texts)})"
 
     def __eq__(self, other) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return all(same_value(getattr(self, field.name), getattr(other, field.name)) for field in dataclasses.fields(self))
+        return all(same_value(getattr(self, field.name), getattr(other, field.name)) for field in self._parameters())
 
     def __hash__(self) -> int:
         return hash(type(self))

@@ -1,6 +1,6 @@
 """Rules whose synapses are given, not drawn: everything, the diagonal, a list, a matrix."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import brainunit as u
@@ -97,6 +97,7 @@ class FromPairs(Rule):
 
     pre: Any
     post: Any
+    _order: np.ndarray = field(init=False)  # the user's position of each pair
 
     def _check(self):
         for name in ("pre", "post"):
@@ -106,9 +107,10 @@ class FromPairs(Rule):
         if np.shape(u.get_mantissa(self.weight)) not in ((), self.pre.shape) and not isinstance(self.weight, Distribution):
             self._refuse("weight", self.weight, f"one value for each of {self.pre.size} pairs", "give a scalar or a distribution")
         order = np.lexsort((self.post, self.pre))
+        self._set("_order", order)
         self._set("pre", self.pre[order])
         self._set("post", self.post[order])
-        if np.ndim(u.get_mantissa(self.weight)) == 1:
+        if not isinstance(self.weight, Distribution) and np.ndim(u.get_mantissa(self.weight)) == 1:
             self._set("weight", self.weight[order])
 
     def _ids(self, name: str) -> np.ndarray:
@@ -119,21 +121,22 @@ class FromPairs(Rule):
             raise ValueError(
                 f"FromPairs: {name} has dtype {ids.dtype} and shape {ids.shape}, but expected a 1-D array of integers; convert it first."
             )
-        self._check_below(name, ids, None)
+        self._check_ids(name, ids, np.flatnonzero(ids < 0), "an id >= 0")
         return ids.astype(np.int64)
 
-    def _check_below(self, name: str, ids: np.ndarray, size: int | None) -> None:
-        bad = np.flatnonzero(ids < 0 if size is None else ids >= size)
+    def _check_ids(self, name: str, ids: np.ndarray, bad: np.ndarray, expected: str) -> None:
         if bad.size:
             raise ValueError(
-                f"FromPairs: {name}[{bad[0]}]={ids[bad[0]]}, but expected "
-                + ("an id >= 0" if size is None else f"an id below {size}, the size of the {name} population")
-                + "; ids count from 0 within the population (or the slice of it)."
+                f"FromPairs: {name}[{bad[0]}]={ids[bad[0]]}, but expected {expected}; "
+                "ids count from 0 within the population (or the slice of it)."
             )
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
-        self._check_below("pre", self.pre, n_pre)
-        self._check_below("post", self.post, n_post)
+        for name, size in (("pre", n_pre), ("post", n_post)):
+            if getattr(self, name).max(initial=-1) >= size:
+                given = np.empty_like(self.pre)
+                given[self._order] = getattr(self, name)  # back to the user's order, whose positions the message names
+                self._check_ids(name, given, np.flatnonzero(given >= size), f"an id below {size}, the size of the {name} population")
         return pointers(np.bincount(self.pre, minlength=n_pre)), self.post.astype(index_dtype(n_post))
 
 
@@ -141,8 +144,9 @@ class FromPairs(Rule):
 class FromMatrix(Rule):
     """Take the synapses and their weights from a matrix (n_pre, n_post).
 
-    The nonzeros of a dense matrix are synapses, and every stored entry of a scipy sparse one, explicit zeros and repeats included.
-    The weights are the values of the matrix (kept in `weight`, the structure in `matrix`); only a boolean matrix, which has none, takes a `weight` (1 by default).
+    The nonzeros of a dense matrix are synapses, and every stored entry of a scipy sparse one, explicit zeros and repeats included. The
+    weights are the values (the rule keeps them in `weight` and the structure in `matrix`); only a boolean matrix, which has no
+    values, takes a `weight` (1 by default).
 
     Args:
         matrix: (n_pre, n_post): dense array, Quantity, or scipy sparse array.

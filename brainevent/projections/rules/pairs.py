@@ -1,10 +1,11 @@
 """The pairs a rule may connect, numbered row by row without the autapses, and uniform subsets of integers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 1 << 16  # values drawn at a time: bounds the temporaries; part of what a seed means, so never tune it to a machine
+BLOCK = 1 << 15  # values drawn at a time: bounds the temporaries; part of what a seed means, so never tune it to a machine
 
 
 def index_dtype(n_post: int):
@@ -67,29 +68,29 @@ def pointers(counts: np.ndarray) -> np.ndarray:
     return indptr
 
 
-def to_csr(pairs: Pairs, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CSR of the pairs with these ascending numbers, converted block by block."""
-    indices = np.empty(numbers.size, index_dtype(pairs.n_post))
+def to_csr(pairs: Pairs, expected: int, blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """CSR of about `expected` pairs whose ascending numbers come block by block."""
+    indices = np.empty(expected, index_dtype(pairs.n_post))
     counts = np.zeros(pairs.n_pre, np.int64)
-    for start in range(0, numbers.size, BLOCK):
-        rows, indices[start : start + BLOCK] = pairs.locate(numbers[start : start + BLOCK])
-        add_counts(counts, rows)
+    filled = 0
+    for numbers in blocks:
+        rows, columns = pairs.locate(numbers)
+        if numbers.size:
+            found = np.bincount(rows - rows[0])
+            counts[rows[0] : rows[0] + found.size] += found
+        if filled + columns.size > indices.size:
+            indices.resize(filled + columns.size + indices.size // 16, refcheck=False)
+        indices[filled : filled + columns.size] = columns
+        filled += columns.size
+    indices.resize(filled, refcheck=False)
     return pointers(counts), indices
-
-
-def add_counts(counts: np.ndarray, rows: np.ndarray) -> None:
-    """Count ascending `rows` into `counts`, touching only the rows they span."""
-    if rows.size:
-        found = np.bincount(rows - rows[0])
-        counts[rows[0] : rows[0] + found.size] += found
 
 
 def draw(rng: np.random.Generator, rows: int, k: int, n: int, distinct: bool) -> np.ndarray:
     """`rows` independent draws of `k` integers below `n`, each sorted: independent ones, or a uniform subset if `distinct`."""
-    if distinct and k > n - k:
-        kept = np.ones((rows, n), bool)
-        np.put_along_axis(kept, draw(rng, rows, n - k, n, True), False, axis=1)
-        return np.nonzero(kept)[1].reshape(rows, k)
+    if distinct and 4 * k > n:  # redrawing repeats would take many rounds: shuffle instead
+        values = rng.permuted(np.broadcast_to(np.arange(n, dtype=index_dtype(n)), (rows, n)), axis=1)[:, :k]
+        return np.sort(values, axis=1)
     values = rng.integers(0, n, (rows, k), dtype=index_dtype(n)) if k else np.empty((rows, 0), np.int32)
     values.sort(axis=1)
     if distinct:

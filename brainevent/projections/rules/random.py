@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from brainevent.projections.rules.base import Rule
-from brainevent.projections.rules.pairs import BLOCK, Pairs, add_counts, draw, index_dtype, pointers, to_csr
+from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -27,7 +27,7 @@ class FixedProb(Rule):
 
     Example:
         >>> FixedProb(0.5).sample(np.random.default_rng(1), 2, 4)
-        (array([0, 1, 3]), array([1, 2, 3], dtype=int32))
+        (array([0, 2, 2]), array([1, 2], dtype=int32))
     """
 
     prob: float
@@ -41,30 +41,31 @@ class FixedProb(Rule):
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
         pairs = Pairs(n_pre, n_post, None if self.autapses else shift)
-        indices = np.empty(math.ceil(pairs.count * self.prob), index_dtype(n_post))
-        counts = np.zeros(n_pre, np.int64)
-        filled = 0
-        for numbers in _successes(rng, pairs.count, float(self.prob)):
-            rows, columns = pairs.locate(numbers)
-            add_counts(counts, rows)
-            if filled + columns.size > indices.size:
-                indices.resize(filled + columns.size + indices.size // 16, refcheck=False)
-            indices[filled : filled + columns.size] = columns
-            filled += columns.size
-        indices.resize(filled, refcheck=False)
-        return pointers(counts), indices
+        return _bernoulli(rng, pairs, float(self.prob))
+
+
+def _bernoulli(rng, pairs: Pairs, prob: float) -> tuple[np.ndarray, np.ndarray]:
+    """CSR of pairs that are each taken with probability `prob`."""
+    mean = pairs.count * prob
+    return to_csr(pairs, min(pairs.count, int(mean + 6 * math.sqrt(mean)) + 8), _successes(rng, pairs.count, prob))
 
 
 def _successes(rng, trials: int, prob: float):
-    """Yield, block by block, the ascending numbers of the successes among so many Bernoulli trials."""
+    """Yield, block by block, the ascending numbers of the successes among so many Bernoulli trials: their gaps are geometric."""
     if prob == 0:
         return
     last = -1
+    scale = -1 / math.log1p(-prob) if prob < 1 else 0.0
     while last < trials - 1:
         left = trials - 1 - last
         size = min(BLOCK, int(left * prob + 6 * math.sqrt(left * prob)) + 8, (1 << 62) // (left + 1))
-        gaps = np.clip(rng.geometric(prob, size), 1, left + 1)  # numpy may round a gap to 0, and to 2**63 for a tiny probability
-        numbers = last + np.cumsum(gaps)
+        gaps = rng.standard_exponential(size)
+        gaps *= scale
+        np.ceil(gaps, out=gaps)  # the ceiling of an exponential is geometric, exactly
+        np.clip(gaps, 1, left + 1, out=gaps)  # 0 is a draw of 0.0 or prob = 1; any past the end is as good as the end
+        numbers = gaps.astype(np.int64)
+        np.cumsum(numbers, out=numbers)
+        numbers += last
         last = int(numbers[-1])
         yield numbers if last < trials else numbers[: np.searchsorted(numbers, trials)]
 
@@ -106,7 +107,7 @@ class FixedOutDegree(_Counted):
 
     Example:
         >>> FixedOutDegree(2, multapses=False).sample(np.random.default_rng(0), 2, 4)
-        (array([0, 2, 4]), array([2, 3, 1, 2], dtype=int32))
+        (array([0, 2, 4]), array([0, 2, 2, 3], dtype=int32))
     """
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
@@ -134,7 +135,10 @@ class FixedInDegree(_Counted):
     def sample(self, rng, n_pre, n_post, *, shift=None):
         mirrored = Pairs(n_post, n_pre, None if self.autapses or shift is None else -shift)
         indptr, sources = _fixed_degree(self, rng, mirrored, "pre")
-        by_post = sparse.csc_array((np.ones(sources.size, np.int8), sources, indptr), shape=(n_pre, n_post))
+        small = index_dtype(max(sources.size, n_pre, n_post) + 1)
+        by_post = sparse.csc_array(
+            (np.ones(sources.size, bool), sources.astype(small, copy=False), indptr.astype(small)), shape=(n_pre, n_post)
+        )
         by_pre = by_post.tocsr()
         return by_pre.indptr.astype(np.int64), by_pre.indices.astype(index_dtype(n_post), copy=False)
 
@@ -177,4 +181,28 @@ class FixedTotal(_Counted):
     def sample(self, rng, n_pre, n_post, *, shift=None):
         pairs = Pairs(n_pre, n_post, None if self.autapses else shift)
         self._check_available(pairs.count, "pairs")
-        return to_csr(pairs, draw(rng, 1, int(self.number), pairs.count, not self.multapses)[0].astype(np.int64, copy=False))
+        if self.multapses:
+            return to_csr(pairs, self.number, _independent(rng, pairs.count, int(self.number)))
+        return _subset(rng, pairs, int(self.number))
+
+
+def _independent(rng, n: int, k: int):
+    """Yield, block by block, k sorted independent integers below n: how many fall in each equal part, then where in it."""
+    if k == 0:
+        return
+    length = -(-n // max(1, k // BLOCK))
+    starts = np.arange(0, n, length)
+    lengths = np.minimum(length, n - starts)
+    for start, size, here in zip(starts, lengths, rng.multinomial(k, lengths / n)):
+        yield start + draw(rng, 1, int(here), int(size), False)[0]
+
+
+def _subset(rng, pairs: Pairs, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """CSR of a uniform k-subset of the pairs: take each with a probability that gives a few too many, then drop a uniform few."""
+    prob = min(1.0, (k + 4 * math.sqrt(k)) / pairs.count) if k else 0.0
+    indptr, indices = _bernoulli(rng, pairs, prob)
+    while indices.size < k:
+        indptr, indices = _bernoulli(rng, pairs, prob)
+    dropped = draw(rng, 1, indices.size - k, indices.size, True)[0]
+    counts = np.diff(indptr) - np.bincount(np.searchsorted(indptr, dropped, "right") - 1, minlength=pairs.n_pre)
+    return pointers(counts), np.delete(indices, dropped)

@@ -1,0 +1,1 @@
+"""Synapses: kinetics, and the outputs by which they act on a neuron."""

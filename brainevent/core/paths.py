@@ -1,0 +1,98 @@
+"""The path of a delivery, chosen each time step: from the active rows, by gathering at every target, or the dense product.
+
+The cost model is a line a path, in nanoseconds on one core: so much for a delivery by scatter, so much for every synapse by gather,
+so much for every entry of a dense matrix. `python -m benchmarks paths` measures the constants on a machine.
+"""
+
+import dataclasses
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..events import EventArray
+from . import kernels
+from .kernels import kernel
+
+PATHS = ("auto", "event", "dense")
+TAKEN = ("event", "gather", "dense")  # what can run; the order of the counters
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Nanoseconds a unit of work of each path, measured on a 2-core x86-64 machine by `python -m benchmarks paths`."""
+
+    scatter: float = 1.3  # a delivery
+    gather: float = 0.75  # a stored synapse
+    row: float = 0.25  # an entry of an active row of a dense matrix
+    product: float = 0.2  # an entry of a dense matrix
+
+
+COSTS = Costs()
+MIRROR_BYTES = int(os.environ.get("BRAINEVENT_MIRROR_BYTES", 64 << 20))  # `auto` keeps a mirror for gathering up to this size
+
+
+def check_path(path: str, owner: str) -> str:
+    """The path if it is a known word, else an error."""
+    if path not in PATHS:
+        raise ValueError(f"{owner}: path {path!r}, expected one of {PATHS}")
+    return path
+
+
+def describe_counts(path: str, counts) -> str:
+    """`auto: event 9990 steps, gather 10 steps`, or that nothing ran yet."""
+    if counts is None or not np.sum(counts):
+        return f"{path}: no step yet"
+    ran = ", ".join(f"{name} {int(n)} steps" for name, n in zip(TAKEN, np.asarray(counts)) if n)
+    return f"{path}: {ran}"
+
+
+def wants_mirror(matrix, path: str) -> bool:
+    """Whether deliveries through `matrix` should keep a copy grouped by target, which the gather path walks."""
+    scatters = getattr(matrix, "major", None) == 0
+    return scatters and (path == "dense" or (path == "auto" and 2 * matrix.nbytes <= MIRROR_BYTES))
+
+
+def deposit(target, counts, A, mirror, spikes, *, window, path: str):
+    """Add what the spikes deliver to the state of the post neurons, by the path that is cheapest for the spikes of this step.
+
+    Args:
+      target: plain floats (size of the post population,); updated in place where the backend can.
+      counts: int32 (3,), how often each path of `TAKEN` ran; updated.
+      A: a connectivity of plain weights, shape (n_pre, n_post).
+      mirror: the same matrix grouped by target, or None.
+      spikes: bool (size of the pre population,).
+      window: `(pre_start, pre_stop, post_start, post_stop)`, the slices that A connects.
+      path: "auto", "event" or "dense".
+
+    Returns:
+      `(target, counts)`.
+    """
+    run = kernels.choose("deposit", type(A), kernels.current_platform(), kernels.requested(A), target.dtype).run
+
+    @jax.custom_jvp
+    def add(target, weights, spikes):
+        return run(target, counts, A.replace(data=weights), mirror, spikes, window=window, path=path)
+
+    @add.defjvp
+    def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
+        plain = lambda *args: _add(args[0], A.replace(data=args[1]), args[2], window)  # noqa: E731
+        tangent = jax.jvp(plain, primals, tangents)[1]
+        return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
+
+    return add(target, A.data, spikes)
+
+
+def _add(target, A, spikes, window):
+    pre, post = slice(*window[:2]), slice(*window[2:])
+    return target.at[post].add(EventArray(spikes[pre]) @ A)
+
+
+@kernel("deposit", object, backend="xla")
+def deposit_xla(target, counts, A, mirror, spikes, *, window, path):
+    """XLA walks every synapse whatever the spikes, so there is one path, and it cannot be "event"."""
+    if path == "event":
+        raise kernels.BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
+    taken = TAKEN.index("dense" if A.__class__.__name__ == "Dense" else "gather")
+    return _add(target, A, spikes, window), counts.at[taken].add(1)

@@ -1,0 +1,55 @@
+"""numba kernels of a running network: pack spikes into bits, keep them in a ring."""
+
+import jax
+import numpy as np
+from numba import njit
+
+from ..backends.numba_ffi import call
+from ..backends.numba_intrinsics import load_word
+from ..core.inplace import packed_size
+from ..core.kernels import kernel
+from .numba_pieces import OK
+
+
+@njit
+def pack_bits(spikes, out):
+    """Eight bools at a time: the multiplication moves the lowest bit of each byte of a word into the top byte."""
+    for i in range(spikes.shape[0] // 8):
+        word = load_word(spikes, i)
+        out[i] = (word * np.uint64(0x0102040810204080)) >> np.uint64(56)
+    rest = spikes.shape[0] // 8 * 8
+    out[rest // 8 :] = 0
+    for i in range(rest, spikes.shape[0]):
+        out[rest // 8] |= spikes[i] << (i - rest)
+
+
+@njit
+def unpack_bits(bits, out):
+    """The reverse: every bit a bool."""
+    for i in range(out.shape[0]):
+        out[i] = (bits[i >> 3] >> (i & 7)) & 1
+
+
+def pack(spikes, out):
+    pack_bits(spikes, out)
+    return OK
+
+
+def ring_exchange(ring, step, spikes, delays, after, due):
+    """`after` shares the memory of `ring`."""
+    slots = after.shape[0]
+    pack_bits(spikes, after[step[0] % slots])
+    for d in range(delays.shape[0]):
+        unpack_bits(after[(step[0] - delays[d]) % slots], due[d])
+    return OK
+
+
+@kernel("pack", object, backend="numba", platform="cpu")
+def pack_cpu(spikes):
+    return call(pack, jax.ShapeDtypeStruct((packed_size(spikes.shape[0]),), np.uint8), spikes)
+
+
+@kernel("ring_exchange", object, backend="numba", platform="cpu")
+def ring_exchange_cpu(ring, step, spikes, delays):
+    outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct((len(delays), spikes.shape[0]), bool))
+    return call(ring_exchange, outs, ring, step, spikes, np.array(delays, np.int32), aliases={0: 0})

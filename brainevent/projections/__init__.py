@@ -1,0 +1,45 @@
+"""Networks of populations and projections: `Projection(pre, connectivity, synapse, post)`, `Network(...).run(...)`."""
+
+from .distributions import Constant, Exponential, Gamma, LogNormal, Normal, TruncNormal, Uniform
+from .inputs import PoissonInput
+from .network import Network
+from .neurons.lif import LIF
+from .neurons.poisson import Poisson
+from .population import Population, View
+from .projection import Projection
+from .recording import Run
+from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTotal, FromMatrix, FromPairs, OneToOne, Rule
+from .synapses.delta import Delta
+from .synapses.expon import Expon
+from .synapses.outputs import COBA, CUBA
+
+__all__ = [
+    "COBA",
+    "CUBA",
+    "LIF",
+    "AllToAll",
+    "Constant",
+    "Delta",
+    "Expon",
+    "Exponential",
+    "FixedInDegree",
+    "FixedOutDegree",
+    "FixedProb",
+    "FixedTotal",
+    "FromMatrix",
+    "FromPairs",
+    "Gamma",
+    "LogNormal",
+    "Network",
+    "Normal",
+    "OneToOne",
+    "Poisson",
+    "PoissonInput",
+    "Population",
+    "Projection",
+    "Rule",
+    "Run",
+    "TruncNormal",
+    "Uniform",
+    "View",
+]

@@ -1,0 +1,102 @@
+"""External input: currents given to `run(inputs=...)`, and `PoissonInput`, many independent Poisson trains onto each neuron."""
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .population import View, as_view
+from .quantities import per_neuron, plain
+from .synapses.base import Synapse
+
+
+class PoissonInput:
+    """Every post neuron gets `n` independent Poisson spike trains of its own, each spike through `synapse` with `weight`.
+
+    Args:
+      post: a population or a slice of one.
+      n: trains a neuron.
+      rate: rate of one train, a frequency.
+      weight: of one spike, in the unit of the synapse.
+      synapse: as in a `Projection`; equal ones share their state with the projections.
+
+    The number of spikes in a step is drawn from the Poisson distribution of mean `n * rate * dt` (exact to 2^-32), so that several
+    may arrive at once, as with NEST's poisson_generator.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import Delta, LIF, PoissonInput
+    >>> PoissonInput(LIF(10, name="N"), n=1000, rate=20 * u.Hz, weight=0.1 * u.mV, synapse=Delta())
+    PoissonInput(N, n=1000, rate=20 Hz)
+    """
+
+    def __init__(self, post, *, n: int, rate, weight, synapse: Synapse):
+        self.post, self.n, self.rate, self.synapse = as_view(post), n, rate, synapse
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{self!r}: n is {n!r}, expected a whole number of trains, at least 1")
+        self.rate_kHz = per_neuron(rate, u.kHz, self.post.size, f"{self!r}: rate")
+        if np.min(self.rate_kHz) < 0 or np.ndim(self.rate_kHz):
+            raise ValueError(f"{self!r}: rate is {rate}, expected one frequency of at least 0 Hz")
+        synapse.check_weight(weight, repr(self))
+        self.post.population.check_synapse(synapse, repr(self))
+        self.weight = float(plain(weight, synapse.unit, f"{self!r}: weight"))
+
+    def __repr__(self):
+        return f"PoissonInput({self.post.label}, n={self.n}, rate={self.rate})"
+
+    def counts(self, key, dt: float):
+        """The number of spikes each post neuron gets in one step, float (post.size,)."""
+        mean = self.n * self.rate_kHz * dt
+        bits = jax.random.bits(key, (self.post.size,), jnp.uint32)
+        return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(jnp.result_type(float))
+
+
+def poisson_table(mean: float) -> np.ndarray:
+    """`2^32 P(X <= k)` for k = 0, 1, ... until that is all: a uniform 32-bit number is past as many entries as there are events."""
+    from scipy.stats import poisson
+
+    last = int(poisson.isf(2.0**-33, mean)) + 1
+    return np.minimum(np.rint(poisson.cdf(np.arange(last + 1), mean) * 2.0**32), 2.0**32 - 1).astype(np.uint32)
+
+
+class External:
+    """The currents of one run: constants and arrays are operands of the compiled loop, functions of time are traced into it."""
+
+    def __init__(self, inputs, populations):
+        self.functions: list[tuple[View, object]] = []
+        self.views: list[View] = []
+        self.values = []
+        for target, current in (inputs or {}).items():
+            view = as_view(target)
+            if not any(view.population is population for population in populations):
+                raise ValueError(f"inputs: {view.label} is not a population of this network: it has {populations}")
+            if callable(current):
+                self.functions.append((view, current))
+            else:
+                self.views.append(view)
+                value = per_neuron(current, u.pA, view.size, f"inputs[{view.label}]")
+                self.values.append(np.asarray(value, jnp.result_type(float)))
+
+    def key(self):
+        """What a compiled loop depends on: which functions, and the shapes of the values."""
+        return tuple(self.functions), tuple((view, np.shape(value)) for view, value in zip(self.views, self.values))
+
+    def current(self, population, values, time):
+        """The current (pA) into a population at a time (ms), a scalar or (size,); None if there is none."""
+        given = [(view, value) for view, value in zip(self.views, values) if view.population is population]
+        given += [(view, self._evaluated(view, f, time)) for view, f in self.functions if view.population is population]
+        total = None
+        for view, value in given:
+            if not view.whole:
+                value = jnp.zeros(population.size, jnp.result_type(float)).at[view.start : view.stop].set(value)
+            total = value if total is None else total + value
+        return total
+
+    @staticmethod
+    def _evaluated(view, function, time):
+        current = function(time * u.ms)
+        if not u.get_unit(current).has_same_dim(u.pA):
+            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned {current}, expected a current")
+        number = jnp.asarray(u.Quantity(current).to_decimal(u.pA), jnp.result_type(float))
+        if number.shape not in ((), (view.size,)):
+            raise ValueError(f"inputs[{view.label}]: the function returned shape {number.shape}, expected a scalar or ({view.size},)")
+        return number

@@ -1,0 +1,131 @@
+"""`LIF`: the leaky integrate-and-fire neuron."""
+
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+from ..distributions import sample_like
+from ..population import Population
+from ..quantities import per_neuron, plain, steps_of
+from ..synapses.base import total_input
+
+METHODS = ("auto", "exponential_euler", "exact")
+
+
+class LIF(Population):
+    """Leaky integrate-and-fire neurons with a hard reset: `tau dV/dt = V_rest - V + R I`; a spike when V passes V_th.
+
+    Args:
+      size: number of neurons.
+      tau: membrane time constant, a time; scalar or (size,).
+      V_rest, V_th, V_reset: resting, threshold and reset potentials, voltages; scalar or (size,).
+      tau_ref: refractory time; scalar or (size,); 0 ms for none.
+      R: membrane resistance; scalar or (size,). Times a conductance it is the relative strength of a synapse.
+      V_init: V at the start: a voltage, one a neuron, or a distribution of voltages. V_rest if left out.
+      method: "exponential_euler", exact for conductances frozen during a step; "exact", the exact propagators, for inputs that are
+        exponential currents; "auto" takes the exact one where every synapse allows it.
+      name: the name in summaries and errors.
+
+    Raises:
+      brainunit.UnitMismatchError: a parameter in the wrong unit.
+      ValueError: sizes that do not fit, a time constant that is not positive, a reset above threshold, an unknown method.
+
+    The step is the one of Rotter & Diesmann, Biol. Cybern. 81:381 (1999) for exponential currents, and the exponential Euler step
+    of Brian2 for conductances. Refractory neurons hold V, and voltage jumps that reach them are lost, as in Brian2 and NEST.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import LIF
+    >>> LIF(100, tau=20 * u.ms, V_rest=-60 * u.mV, V_th=-50 * u.mV, V_reset=-60 * u.mV, name="E")
+    LIF(100, name='E')
+    """
+
+    state_units = {"V": u.mV, "spikes": None, "refractory": None}  # noqa: RUF012
+
+    def __init__(
+        self,
+        size,
+        *,
+        tau=20 * u.ms,
+        V_rest=-65 * u.mV,
+        V_th=-50 * u.mV,
+        V_reset=-65 * u.mV,
+        tau_ref=0 * u.ms,
+        R=100 * u.Mohm,
+        V_init=None,
+        method="auto",
+        name=None,
+    ):
+        super().__init__(size, name=name)
+        self.own = {
+            key: per_neuron(value, unit, self.size, f"LIF {name or ''}: {key}")
+            for key, value, unit in (
+                ("tau", tau, u.ms),
+                ("V_rest", V_rest, u.mV),
+                ("V_th", V_th, u.mV),
+                ("V_reset", V_reset, u.mV),
+                ("tau_ref", tau_ref, u.ms),
+                ("R", R, u.Gohm),
+            )
+        }
+        if method not in METHODS:
+            raise ValueError(f"LIF: method {method!r}, expected one of {METHODS}")
+        if np.min(self.own["tau"]) <= 0 or np.min(self.own["R"]) <= 0 or np.min(self.own["tau_ref"]) < 0:
+            raise ValueError(f"LIF: tau={tau} and R={R} must be positive, tau_ref={tau_ref} at least 0")
+        if np.any(np.asarray(self.own["V_reset"]) >= self.own["V_th"]):
+            raise ValueError(f"LIF: V_reset={V_reset} must be below V_th={V_th}, or the neuron would never stop spiking")
+        self.method, self.V_init = method, V_rest if V_init is None else V_init
+        self._make_states()
+
+    def initial(self, rng):
+        drawn = plain(sample_like(self.V_init, rng, self.size), u.mV, f"LIF {self.label}: V_init")
+        return {"V": np.broadcast_to(drawn, self.size), "spikes": np.zeros(self.size, bool), "refractory": np.zeros(self.size, np.int32)}
+
+    def check_synapse(self, synapse, projection):
+        synapse.check_post(self, projection)
+
+    def refractory_steps(self, dt):
+        """Steps after a spike until V moves again, `round(tau_ref / dt)`."""
+        ratio = np.asarray(self.own["tau_ref"]) / dt
+        return np.rint(ratio).astype(np.int32) if np.ndim(ratio) else round(float(steps_of(self.own["tau_ref"] * u.ms, dt * u.ms, "tau_ref")))
+
+    def exact(self, synapses) -> bool:
+        """Whether the exact propagators apply: every input is a current with a closed-form response."""
+        possible = all(synapse.responds_exactly for synapse, _ in synapses)
+        if self.method == "exact" and not possible:
+            names = ", ".join(str(synapse) for synapse, _ in synapses if not synapse.responds_exactly)
+            raise ValueError(f'{self!r}: method="exact" needs exponential currents, but it has {names}: use method="exponential_euler"')
+        return possible and self.method != "exponential_euler"
+
+    def advance(self, state, synapses, external, clock):
+        V, dt, own = state["V"], clock.dt, self.own
+        dtype = V.dtype
+        drive = 0.0 if external is None else own["R"] * external
+        if self.exact(synapses):
+            rest = own["V_rest"] + drive
+            V_next = rest + (V - rest) * _constant(np.exp(-dt / own["tau"]), dtype)
+            for synapse, its in synapses:
+                V_next = V_next + _constant(own["R"] * synapse.response(own["tau"], dt), dtype) * synapse.current(its)
+        else:
+            offset, slope = total_input(synapses, V)
+            rate = 1.0 + own["R"] * slope
+            rest = (own["V_rest"] + drive + own["R"] * offset) / rate
+            V_next = rest + (V - rest) * jnp.exp(_constant(-dt / own["tau"], dtype) * rate)
+        wait = jnp.maximum(state["refractory"] - 1, 0)
+        V_next = jnp.where(wait > 0, V, V_next)
+        spikes = V_next > _constant(own["V_th"], dtype)
+        V_next = jnp.where(spikes, _constant(own["V_reset"], dtype), V_next)
+        wait = jnp.where(spikes, jnp.asarray(self.refractory_steps(dt), jnp.int32), wait)
+        return {"V": V_next.astype(dtype), "refractory": wait}, spikes
+
+    def jump(self, state, spikes, jumps):
+        return state | {"V": state["V"] + jnp.where(spikes | (state["refractory"] > 0), 0, jumps)}
+
+    def peak_deflection(self, synapse, weight: float) -> float:
+        """The peak change of V (mV) at rest from one spike of this weight, with the mean parameters of the population."""
+        own = {key: float(np.mean(value)) for key, value in self.own.items()}
+        return synapse.peak(weight, own)
+
+
+def _constant(value, dtype):
+    """A parameter in the precision of the network (a Python float adopts it by itself)."""
+    return jnp.asarray(value, dtype) if np.ndim(value) else float(value)

@@ -1,0 +1,176 @@
+"""`Population`: neurons of one model with named states, and `View`, a slice of one."""
+
+import abc
+import itertools
+from typing import Any, ClassVar
+
+import brainstate
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+_unnamed = itertools.count()
+
+
+class StateView:
+    """A state of a slice of a population, as `N[:5].V`: what `record` takes, and `value` reads."""
+
+    def __init__(self, view: "View", name: str):
+        self.view, self.name = view, name
+
+    @property
+    def value(self):
+        """The current values of the slice, as an array or Quantity."""
+        return getattr(self.view.population, self.name).value[self.view.start : self.view.stop]
+
+    def __repr__(self):
+        return f"{self.view!r}.{self.name}"
+
+
+class View:
+    """Neurons `start` to `stop` of a population; usable wherever the population is, as pre, post, input target or recording."""
+
+    def __init__(self, population: "Population", start: int, stop: int):
+        self.population, self.start, self.stop = population, start, stop
+
+    @property
+    def size(self) -> int:
+        """The number of neurons."""
+        return self.stop - self.start
+
+    @property
+    def whole(self) -> bool:
+        """Whether the view is all of its population."""
+        return self.size == self.population.size
+
+    @property
+    def label(self) -> str:
+        """`N`, or `N[0:3200]`."""
+        name = self.population.label or type(self.population).__name__
+        return name if self.whole else f"{name}[{self.start}:{self.stop}]"
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, item) -> "View":
+        return self.population[slice(*_bounds(item, self.size, self.label, self.start))]
+
+    def __getattr__(self, name: str):
+        if not name.startswith("_") and name in self.population.state_units:
+            return StateView(self, name)
+        raise AttributeError(f"{self.label} has no state {name!r}: its states are {', '.join(self.population.state_units)}")
+
+    def __eq__(self, other):
+        return isinstance(other, View) and (self.population is other.population) and (self.start, self.stop) == (other.start, other.stop)
+
+    def __hash__(self):
+        return hash((id(self.population), self.start, self.stop))
+
+    def __repr__(self):
+        return self.label
+
+
+def _bounds(item, size: int, label: str, offset: int = 0) -> tuple[int, int]:
+    """Start and stop of a slice, or an error that names it."""
+    if isinstance(item, (int, np.integer)):
+        item = slice(item, item + 1 or None)
+    if not isinstance(item, slice):
+        raise TypeError(f"{label}[{item!r}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
+    if item.step not in (None, 1):
+        raise ValueError(f"{label}[{item.start}:{item.stop}:{item.step}]: a view has step 1; reorder the neurons, or use FromPairs")
+    for bound in (item.start, item.stop):
+        if bound is not None and not -size <= bound <= size:
+            raise ValueError(f"{label}[{item.start}:{item.stop}]: {bound} is outside a population of {size} neurons")
+    start, stop, _ = item.indices(size)
+    if stop <= start:
+        raise ValueError(f"{label}[{item.start}:{item.stop}] is empty: a view has at least one neuron")
+    return start + offset, stop + offset
+
+
+class Population(brainstate.nn.Dynamics, abc.ABC):
+    """Neurons of one model: the abstract base of every neuron model.
+
+    A model is one file: its parameters, `state_units`, `initial` and `advance`, all on plain arrays in the units of
+    `quantities.INSIDE`. States are `brainstate.HiddenState`s, attributes of the population: `N.V.value`, `N.spikes.value`.
+
+    Args:
+      size: number of neurons.
+      name: used in summaries, errors and as part of the seed of what is drawn for it.
+    """
+
+    state_units: ClassVar[dict[str, Any]]
+
+    def __init__(self, size: int, *, name: str | None = None):
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{type(self).__name__}: size is {size!r}, expected a whole number of neurons, at least 1")
+        self.label = name or ""
+        super().__init__(int(size), name=name or f"{type(self).__name__}#{next(_unnamed)}")
+        self.size = int(size)
+        self.dt = None
+
+    def _make_states(self):
+        """Create the states, empty; a network fills them when it is built."""
+        for key, unit in self.state_units.items():
+            dtype = bool if key == "spikes" else jnp.result_type(float)
+            zeros = jnp.zeros(self.size, dtype)
+            setattr(self, key, brainstate.HiddenState(zeros if unit is None else u.Quantity(zeros, unit=unit)))
+
+    @property
+    def population(self) -> "Population":
+        return self
+
+    @property
+    def start(self) -> int:
+        return 0
+
+    @property
+    def stop(self) -> int:
+        return self.size
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, item) -> View:
+        return View(self, *_bounds(item, self.size, self.label or type(self).__name__))
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.size}, name={self.label!r})"
+
+    @abc.abstractmethod
+    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The states at the start of a simulation, drawn from `rng`, as plain float64 (or integer) arrays."""
+
+    @abc.abstractmethod
+    def advance(self, state: dict, synapses: list, external, clock) -> tuple[dict, Any]:
+        """One step from t_n to t_n + dt: integrate, threshold, reset.
+
+        Args:
+          state: the states at t_n, plain arrays.
+          synapses: `(synapse, its state)` pairs at t_n.
+          external: the external current (pA), a scalar or one number a neuron, or None.
+          clock: the step, its time and its random key.
+
+        Returns:
+          `(state, spikes)`, spikes bool (size,).
+        """
+
+    def check_synapse(self, synapse, projection: str) -> None:
+        """Raise if a synapse cannot act on this model; by default nothing can."""
+        raise TypeError(f"{projection}: {self!r} takes no synapses")
+
+    def jump(self, state: dict, spikes, jumps) -> dict:
+        """The states after voltage jumps (mV) that arrive at the end of a step in which `spikes` spiked."""
+        raise TypeError(f"{self!r} has no voltage that could jump")
+
+
+def as_view(target) -> View:
+    """A population or view as a view."""
+    if isinstance(target, View):
+        return target
+    if isinstance(target, Population):
+        return View(target, 0, target.size)
+    raise TypeError(f"expected a population or a slice of one, got {target!r}")

@@ -1,0 +1,238 @@
+"""`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
+from ..core import paths
+from .plotting import plot_matrix
+from .population import as_view
+from .quantities import inside, plain, steps_of
+from .rules import FromMatrix, OneToOne, Rule
+from .synapses.base import Synapse
+
+
+class Projection:
+    """Spikes of `pre` travel through `connectivity` to `synapse`s on `post`.
+
+    Args:
+      pre: a population, or a slice of one.
+      connectivity: a rule (`FixedProb(0.02, weight=6 * u.nS)`), or any matrix of shape (n_pre, n_post): a `brainevent` format, a
+        scipy.sparse array, a 2-D array or Quantity (whose zeros are no synapses).
+      synapse: `Expon(...)`, `Delta()`, ...; projections with equal synapses onto one population share one state.
+      post: a population, or a slice of one.
+      delay: from a spike to its effect, a time; rounded to steps. None: the spike acts on V in the next step, as in Brian2.
+      path: "event" delivers from the neurons that spiked, "dense" takes the full product, "auto" whichever a cost model says is
+        cheaper in this time step.
+      name: used in summaries and errors; made from the populations if left out.
+
+    Raises:
+      TypeError, ValueError: parts that do not fit; brainunit.UnitMismatchError: a weight whose unit does not fit the synapse.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import Delta, FixedProb, LIF, Network, Projection
+    >>> N = LIF(100, name="N")
+    >>> projection = Projection(N[:80], FixedProb(0.1, weight=0.5 * u.mV), Delta(), N, delay=1.5 * u.ms)
+    >>> net = Network(projection, seed=1)
+    >>> projection.matrix.shape
+    (80, 100)
+    """
+
+    def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", name: str | None = None):
+        self.pre, self.post = as_view(pre), as_view(post)
+        self.given_name = name
+        if not isinstance(synapse, Synapse):
+            raise TypeError(f"{self.name}: the third argument is a synapse, got {synapse!r}: Projection(pre, connectivity, synapse, post)")
+        self.synapse, self.path = synapse, paths.check_path(path, self.name)
+        self.post.population.check_synapse(synapse, self.name)
+        self.rule, self._matrix = self._understood(connectivity)
+        weight = self.rule.weight if self.rule is not None and not isinstance(self.rule, FromMatrix) else getattr(self._matrix, "data", None)
+        if isinstance(self.rule, FromMatrix):
+            weight = self.rule.matrix
+        synapse.check_weight(getattr(weight, "unit", None) and 1 * weight.unit or weight, self.name)
+        self._delay = self._checked_delay(delay)
+        self.path_counts = None
+        self.network = None
+
+    # -- construction -------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The given name, or `pre -> post`."""
+        return self.given_name or f"{self.pre.label} -> {self.post.label}"
+
+    def _understood(self, connectivity):
+        """`(rule, None)` or `(None, matrix)`."""
+        if isinstance(connectivity, Rule):
+            return connectivity, None
+        shape = getattr(connectivity, "shape", None)
+        if shape is None or len(shape) != 2:
+            raise TypeError(f"{self.name}: the second argument is a rule or a matrix of shape (n_pre, n_post), got {connectivity!r}")
+        if tuple(shape) != (self.pre.size, self.post.size):
+            raise ValueError(
+                f"{self.name}: the matrix has shape {tuple(shape)}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})"
+            )
+        return (None, connectivity) if isinstance(connectivity, Connectivity) else (FromMatrix(connectivity), None)
+
+    def _checked_delay(self, delay):
+        if delay is None:
+            return 0.0
+        number = np.asarray(plain(delay, u.ms, f"{self.name}: delay"))
+        if number.ndim:
+            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time for the projection")
+        if not np.isfinite(number) or number < 0:
+            raise ValueError(f"{self.name}: delay is {delay}, expected a time of at least 0 ms")
+        return float(number)
+
+    def seed_words(self) -> str:
+        """What the random numbers of this projection are keyed by, besides the network's seed: not its place in the script."""
+        return f"{self.pre.label}->{self.post.label}|{self.rule!r}|{self.synapse!r}|{self._delay}|{self.given_name}"
+
+    def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
+        """Sample the rule and store the synapses in the format asked for (a network calls this)."""
+        if self.rule is not None:
+            same = self.pre.population is self.post.population
+            indptr, indices = self.rule.sample(
+                structure_rng, self.pre.size, self.post.size, shift=self.pre.start - self.post.start if same else None
+            )
+            weights = self.rule.weights(weight_rng, indptr, indices, self.post.size)
+            self._matrix = self._stored(self._in_inside_unit(weights), indptr, indices)
+        else:
+            self._matrix = self._matrix.with_data(self._in_inside_unit(self._matrix.data))
+
+    def _in_inside_unit(self, weights):
+        unit = inside(self.synapse.unit)
+        values = jnp.asarray(plain(weights, unit, f"{self.name}: weight"), jnp.result_type(float))
+        return values if unit.is_unitless else u.Quantity(values, unit=unit)
+
+    def _stored(self, weights, indptr, indices):
+        """The sampled synapses in the format that the rule names, or that suits their density."""
+        shape, word = (self.pre.size, self.post.size), self.rule.format
+        if word == "auto":
+            word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if indices.size > 0.5 * shape[0] * shape[1] else "csr"
+        csr = CSR(weights, indices, indptr, shape=shape)
+        if word == "csr":
+            return csr
+        if word == "fixed":
+            return self._fixed(csr)
+        return csr.to({"csc": CSC, "coo": Connectivity.formats["COO"], "dense": Dense}[word])
+
+    def _fixed(self, csr):
+        for cls, counts in ((FixedPostNumConn, self._degrees(csr, 0)), (FixedPreNumConn, self._degrees(csr, 1))):
+            if counts.size and (counts == counts[0]).all():
+                return csr.to(cls)
+        raise ValueError(
+            f'{self.name}: format="fixed" needs the same number of synapses on every pre (or every post) neuron, which {self.rule!r} '
+            f'does not give: use format="csr", FixedOutDegree or FixedInDegree'
+        )
+
+    # -- what a user reads --------------------------------------------------------------------------------------------------
+
+    @property
+    def matrix(self) -> Connectivity:
+        """The connectivity, shape (n_pre, n_post), weights in the network's unit."""
+        if self._matrix is None:
+            raise RuntimeError(f"{self.name} is not built yet: put it into a Network")
+        return self._matrix
+
+    @property
+    def weight(self):
+        """The weights as stored: a scalar Quantity, or one a synapse. Assign a scalar or one a synapse, in the same dimension."""
+        return self.matrix.data
+
+    @weight.setter
+    def weight(self, value):
+        self.synapse.check_weight(value, self.name)
+        self._matrix = self.matrix.with_data(self._in_inside_unit(value))
+        if self.network is not None:
+            self.network.refresh_matrix(self)
+
+    @property
+    def delay(self):
+        """The delay, a time."""
+        return self._delay * u.ms
+
+    def delay_steps(self, dt: float) -> int:
+        """`round(delay / dt)`, exact for multiples of dt; warns if rounding moves the delay by more than 1 %."""
+        ratio = steps_of(self._delay * u.ms, dt * u.ms, f"{self.name}: delay")
+        steps = int(np.floor(ratio + 0.5))
+        if self._delay and abs(steps * dt - self._delay) > 0.01 * self._delay:
+            import warnings
+
+            warnings.warn(
+                f"{self.name}: delay {self.delay} is not a multiple of dt = {dt} ms and acts as {steps * dt:.6g} ms: "
+                "choose a multiple, or a smaller dt",
+                stacklevel=2,
+            )
+        return steps
+
+    @property
+    def n_synapses(self) -> int:
+        """The number of synapses (a dense matrix counts its nonzeros)."""
+        return int(np.count_nonzero(np.asarray(u.get_mantissa(self.matrix.data)))) if isinstance(self.matrix, Dense) else self.matrix.nse
+
+    def _degrees(self, matrix, axis: int):
+        ids = np.asarray(matrix.coordinates()[axis])
+        if isinstance(matrix, Dense):
+            ids = ids[np.asarray(u.get_mantissa(matrix.data)).reshape(-1) != 0]
+        return np.bincount(ids, minlength=matrix.shape[axis])
+
+    def outdegree(self):
+        """Synapses of each pre neuron, int (n_pre,)."""
+        return self._degrees(self.matrix, 0)
+
+    def indegree(self):
+        """Synapses onto each post neuron, int (n_post,)."""
+        return self._degrees(self.matrix, 1)
+
+    def to_scipy(self):
+        """The synapses as a scipy.sparse array of plain numbers, in the unit `proj.weight.unit`."""
+        import scipy.sparse
+
+        if isinstance(self.matrix, Dense):
+            return scipy.sparse.csr_array(np.asarray(u.get_mantissa(self.matrix.data)))
+        return self.matrix.toscipy()
+
+    def to_dataframe(self):
+        """One row a synapse: pre, post, weight, delay (needs pandas)."""
+        import pandas
+
+        pre, post = (np.asarray(ids) for ids in self.matrix.coordinates())
+        weights = self.matrix.per_synapse()
+        frame = {"pre": pre + self.pre.start, "post": post + self.post.start, f"weight ({weights.unit})": np.asarray(weights.mantissa)}
+        return pandas.DataFrame(frame | {"delay (ms)": np.full(pre.size, self._delay)})
+
+    def explain(self) -> str:
+        """Which format, kernel and path the projection takes, why, and how often each path ran so far."""
+        from .. import explain
+
+        counts = paths.describe_counts(self.path, self.path_counts)
+        return f"{self.name}: {self.matrix!r}\n  path {counts}\n  {explain('propagate', self.matrix)}"
+
+    def plot_matrix(self, *, path: str | None = None, ax=None):
+        """Draw the connectivity; see `plotting.plot_matrix`."""
+        return plot_matrix(self, path=path, ax=ax)
+
+    def psp(self) -> float | None:
+        """The peak change of V at rest (mV) from one spike of mean weight; None for a post model without such a notion."""
+        post = self.post.population
+        if not hasattr(post, "peak_deflection"):
+            return None
+        weights = np.asarray(u.get_mantissa(self.matrix.data), np.float64)
+        weights = weights[weights != 0] if isinstance(self.matrix, Dense) else weights
+        return post.peak_deflection(self.synapse, float(weights.mean())) if weights.size else 0.0
+
+    def __repr__(self):
+        return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"
+
+
+def mirror_of(matrix):
+    """The other-way-round copy of a compressed matrix, whose lines are the targets: what the gather path walks."""
+    return matrix.to(CSC if matrix.major == 0 else CSR)
+
+
+def nbytes(tree) -> int:
+    """Bytes of the arrays in a pytree."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,173 @@
+"""What a run records: which states, how they come off the device, and `Run`, the result."""
+
+import brainstate
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.inplace import pack, packed_size
+from . import plotting
+from .population import Population, StateView, View, as_view
+
+BUFFER_BYTES = 32 << 20
+
+
+class Recorder:
+    """The buffers of a compiled loop: packed spikes and subsets of states, one row a step, emptied to the host chunk by chunk."""
+
+    def __init__(self, record, populations):
+        wanted = [population.spikes for population in populations if "spikes" in population.state_units] if record is None else record
+        self.sources = [_resolved(item, populations) for item in wanted]
+        self.columns: dict[str, tuple[Population, str, int, int]] = {}
+        for view, name in self.sources:
+            if name == "spikes":  # whole populations, so that slices that overlap cost nothing more
+                self.columns[f"{view.population.label}.spikes"] = (view.population, name, 0, view.population.size)
+            else:
+                self.columns[f"{view.label}.{name}"] = (view.population, name, view.start, view.stop)
+        row_bytes = sum(packed_size(stop) if name == "spikes" else 8 * (stop - start) for _, name, start, stop in self.columns.values())
+        self.rows = max(1, min(10_000, BUFFER_BYTES // max(row_bytes, 1)))
+        self.chunks: dict[str, list] = {key: [] for key in self.columns}
+
+    def key(self):
+        """What a compiled loop depends on."""
+        return tuple(self.columns)
+
+    def buffers(self):
+        """Fresh buffers on the device."""
+        made = {}
+        for key, (_, name, start, stop) in self.columns.items():
+            width, dtype = (packed_size(stop), jnp.uint8) if name == "spikes" else (stop - start, jnp.result_type(float))
+            made[key] = jnp.zeros((self.rows, width), dtype)
+        return made
+
+    def write(self, buffers, row, states):
+        """Record one step into its row."""
+        new = {}
+        for key, (population, name, start, stop) in self.columns.items():
+            value = states[population.label][name]
+            value = pack(value) if name == "spikes" else value[start:stop].astype(buffers[key].dtype)
+            new[key] = buffers[key].at[row].set(value)
+        return new
+
+    def collect(self, buffers, first_step: int, rows: int):
+        """Copy the first `rows` rows to the host; spikes as (step, neuron) pairs."""
+        for key, (_, name, _, _) in self.columns.items():
+            block = np.asarray(buffers[key])[:rows]
+            self.chunks[key].append(unpacked(block, first_step) if name == "spikes" else block.copy())
+
+    def results(self):
+        """`(spikes, states)` of all chunks."""
+        spikes, states = {}, {}
+        for key, (population, name, start, stop) in self.columns.items():
+            chunks = self.chunks[key]
+            if name == "spikes":
+                steps, ids = zip(*chunks) if chunks else ((np.zeros(0, np.int64),), (np.zeros(0, np.int32),))
+                spikes[population.label] = (np.concatenate(steps), np.concatenate(ids))
+            else:
+                values = np.concatenate(chunks) if chunks else np.zeros((0, stop - start))
+                unit = population.state_units[name]
+                states[key] = values if unit is None else u.Quantity(values, unit=unit)
+        return spikes, states
+
+
+def unpacked(block, first_step: int):
+    """Rows of packed spikes as `(steps, ids)`, in order of time, then neuron."""
+    words = np.ascontiguousarray(block).view(np.uint64)
+    row, word = np.nonzero(words)
+    bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    which, bit = np.nonzero(bits)
+    return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
+
+
+def _resolved(item, populations) -> tuple[View, str]:
+    """The view and the name of a recorded state, or an error that lists what can be recorded."""
+    if isinstance(item, StateView) and any(item.view.population is population for population in populations):
+        return item.view, item.name
+    if isinstance(item, brainstate.State):
+        for population in populations:
+            for name in population.state_units:
+                if getattr(population, name) is item:
+                    return as_view(population), name
+    known = "; ".join(f"{population.label}: {', '.join(population.state_units)}" for population in populations)
+    raise ValueError(f"record: {item!r} is no state of a population of this network: record for example N.spikes or N[:5].V ({known})")
+
+
+class Run:
+    """The result of `Network.run`: spikes, rates and recorded states.
+
+    Times are the end of the step in which something happened, as in NEST.
+    """
+
+    def __init__(self, *, dt: float, first_step: int, n_steps: int, sizes: dict, spikes: dict, states: dict, interrupted=False, speed=None):
+        self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
+        self.speed = speed  # simulated seconds a second, compilation excluded
+        self._sizes, self._spikes, self._states = sizes, spikes, states
+
+    @property
+    def duration(self):
+        """How long the run was, in ms."""
+        return self.n_steps * self.dt * u.ms
+
+    @property
+    def times(self):
+        """The time of each recorded row of a state, in ms."""
+        return (self.first_step + 1 + np.arange(self.n_steps)) * self.dt * u.ms
+
+    def spikes(self, target):
+        """`(times, ids)` of the spikes of a population or slice: times in ms, ascending; ids counted from the start of the slice."""
+        view = as_view(target)
+        if view.population.label not in self._spikes:
+            recorded = ", ".join(self._spikes) or "none"
+            raise ValueError(f"the spikes of {view.population.label} were not recorded (recorded: {recorded}): add its .spikes to record=")
+        steps, ids = self._spikes[view.population.label]
+        if not view.whole:
+            inside = (ids >= view.start) & (ids < view.stop)
+            steps, ids = steps[inside], ids[inside] - view.start
+        return (steps + 1) * self.dt * u.ms, ids
+
+    def rate(self, target):
+        """The mean rate of a population or slice, in Hz."""
+        view, (_, ids) = as_view(target), self.spikes(target)
+        return ids.size / view.size / max(self.n_steps * self.dt, self.dt) * 1e3 * u.Hz
+
+    def population_rate(self, target, *, bin=1 * u.ms):
+        """`(times, rates)`: the population rate in Hz in bins of the given width, times in ms at the bins' centres."""
+        width = max(1, round(float(bin.to_decimal(u.ms)) / self.dt))
+        steps = np.rint(self.spikes(target)[0].to_decimal(u.ms) / self.dt).astype(np.int64) - 1 - self.first_step
+        n_bins = max(1, self.n_steps // width)
+        counts = np.bincount(steps // width, minlength=n_bins)[:n_bins]
+        centres = (self.first_step + (np.arange(n_bins) + 0.5) * width) * self.dt
+        return centres * u.ms, counts / (width * self.dt * 1e-3) / as_view(target).size * u.Hz
+
+    def state(self, recorded):
+        """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), with its unit."""
+        key = repr(recorded) if isinstance(recorded, (StateView, str)) else self._key_of(recorded)
+        if key not in self._states:
+            raise ValueError(f"{key} was not recorded (recorded: {', '.join(self._states) or 'none'}): add it to record=")
+        return self._states[key]
+
+    def _key_of(self, state):
+        raise TypeError(f"{state!r}: give a recorded state as it was recorded by slice, as N[:5].V, or its name")
+
+    @property
+    def states(self) -> dict:
+        """Every recorded state by its name, as `"N[0:5].V"`."""
+        return dict(self._states)
+
+    def plot(self, *targets, path: str | None = None):
+        """Draw the raster over the population rate over the recorded traces; save it if a path is given. Returns the figure."""
+        return plotting.plot_run(self, [as_view(target) for target in targets], path=path)
+
+    def save(self, path):
+        """Write everything to a compressed .npz: `dt_ms`, and for each name `spikes/N/step`, `spikes/N/id`, `states/N[0:5].V`."""
+        arrays = {"dt_ms": self.dt, "first_step": self.first_step, "n_steps": self.n_steps}
+        for label, (steps, ids) in self._spikes.items():
+            arrays |= {f"spikes/{label}/step": steps, f"spikes/{label}/id": ids}
+        for key, values in self._states.items():
+            arrays |= {f"states/{key}": np.asarray(u.get_mantissa(values)), f"unit/{key}": str(u.get_unit(values))}
+        np.savez_compressed(path, **arrays)
+
+    def __repr__(self):
+        spikes = ", ".join(f"{label}: {ids.size} spikes" for label, (_, ids) in self._spikes.items())
+        ended = " interrupted" if self.interrupted else ""
+        return f"Run({self.duration},{ended} {spikes}{'; ' if self._states else ''}{', '.join(self._states)})"

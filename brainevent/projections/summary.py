@@ -1,0 +1,58 @@
+"""The text of `Network.summary()`."""
+
+import jax
+
+from ..core import paths
+
+
+def _table(rows: list[tuple]) -> list[str]:
+    """Rows of text in aligned columns, the first row as the head."""
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _size(n: int) -> str:
+    """Bytes for people: 1.3 MB."""
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} GB"
+
+
+def _psp(projection) -> str:
+    psp = projection.psp()
+    return "-" if psp is None else f"{psp:.3g} mV"
+
+
+def summary(net) -> str:
+    """Populations, the schedule, and the projections of a network, as text."""
+    populations = [("population", "model", "size", "states")]
+    populations += [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
+    projections = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
+    for projection, matrices in zip(net.projections, net._matrices):
+        memory = sum(leaf.nbytes for leaf in jax.tree.leaves(matrices))
+        delay = f"{projection.delay.mantissa:.4g} ms"
+        counts = paths.describe_counts(projection.path, projection.path_counts)
+        kind = type(projection.matrix).__name__
+        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _size(memory), delay, _psp(projection), counts))
+    synapses = [("synapse", "onto", "shared by")]
+    for index, (population, synapse) in enumerate(net.synapses):
+        users = [part for part in (*net.projections, *net.drives) if net._synapse_index(part) == index]
+        synapses.append((str(synapse), population.label, len(users)))
+    total = sum(p.n_synapses for p in net.projections)
+    neurons = sum(p.size for p in net.populations)
+    step = "set by run" if net.dt is None else f"{net.dt}"
+    lines = [f"Network: {neurons:,} neurons, {total:,} synapses, seed {net.seed}, dt {step}", ""]
+    lines += [*_table(populations), ""]
+    if net.projections:
+        lines += [*_table(projections), ""]
+    if len(synapses) > 1:
+        lines += [*_table(synapses), ""]
+    for drive in net.drives:
+        lines.append(f"{drive!r} through {drive.synapse!r}, {drive.weight:.4g} {drive.synapse.unit} a spike")
+    order = ["integrate " + ", ".join(p.label for p in net.populations)]
+    order += ["decay synapses", "threshold", "deliver " + (", ".join(p.name for p in net.projections) or "nothing"), "reset", "record"]
+    lines.append("each step: " + " > ".join(order))
+    return "\n".join(lines)

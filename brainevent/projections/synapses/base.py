@@ -1,0 +1,139 @@
+"""The base of synapses and of their outputs: equal by value, shared by projections, written as equations for one array of targets."""
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+from ..quantities import plain
+
+
+def _key(value):
+    """A hashable that is equal when the values are: arrays by their bytes, units normalised."""
+    if isinstance(value, u.Quantity):
+        return ("quantity", str(value.unit.dim), _key(np.asarray(value.mantissa, np.float64) * value.unit.magnitude))
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+        array = np.asarray(value)
+        return (array.shape, array.dtype.kind, array.tobytes())
+    return value.key() if isinstance(value, Parameters) else value
+
+
+class Parameters:
+    """A frozen dataclass of parameters, equal when every parameter is equal in value (arrays element by element, units converted)."""
+
+    def key(self):
+        """A hashable of the class and the values."""
+        return (type(self).__name__, *(_key(getattr(self, field.name)) for field in dataclasses.fields(self)))  # type: ignore[arg-type]
+
+    def __eq__(self, other):
+        return isinstance(other, Parameters) and self.key() == other.key()
+
+    def __hash__(self):
+        return hash(self.key())
+
+    def __repr__(self):
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+
+class Output(Parameters, abc.ABC):
+    """How the state of a synapse becomes a current: `I = offset - slope * V`."""
+
+    unit: ClassVar[Any]  # of the synaptic state, so of the weights
+
+    @abc.abstractmethod
+    def affine(self, state, V) -> tuple[Any, Any]:
+        """`(offset, slope)` in pA and nS, given the synaptic state and V (mV)."""
+
+    @abc.abstractmethod
+    def driving(self, own: dict) -> tuple[float, bool]:
+        """At rest: pA of current a unit of state drives, and whether a unit of state adds 1 nS of conductance."""
+
+
+class Synapse(Parameters, abc.ABC):
+    """Kinetics: what a spike adds to, and how that decays. Projections with equal synapses onto one population share one state."""
+
+    responds_exactly: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def unit(self):
+        """The unit of the weights."""
+
+    @abc.abstractmethod
+    def initial(self, size: int) -> dict[str, np.ndarray]:
+        """The state at the start."""
+
+    @abc.abstractmethod
+    def decay(self, state: dict, dt: float) -> dict:
+        """The state after dt (ms) without input."""
+
+    @abc.abstractmethod
+    def targets(self) -> str | None:
+        """The name of the state that arriving spikes add to; None if they make V jump."""
+
+    @abc.abstractmethod
+    def current(self, state: dict):
+        """What the output is applied to: a conductance or a current."""
+
+    @abc.abstractmethod
+    def affine(self, state: dict, V) -> tuple[Any, Any]:
+        """`(offset, slope)` of the current that the state makes, in pA and nS."""
+
+    @abc.abstractmethod
+    def peak(self, weight: float, own: dict) -> float:
+        """The peak change of V (mV) from one spike onto a neuron at rest whose plain parameters are `own`."""
+
+    def response(self, tau, dt: float):
+        """V(t + dt) per R and per unit of current state, exactly; only for synapses that `responds_exactly`."""
+        raise NotImplementedError
+
+    def check_post(self, post, projection: str) -> None:
+        """Raise if the parameters do not fit the post population."""
+
+    def check_weight(self, weight, projection: str) -> None:
+        """Raise an error naming the projection and both units if the weight's unit is not the synapse's."""
+        if not u.get_unit(weight).has_same_dim(self.unit):
+            own = u.get_unit(weight)
+            given = "no unit" if own.is_unitless else f"unit {own}"
+            raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}")
+
+
+def total_input(synapses, V):
+    """The summed `(offset, slope)` of the synapses of a population."""
+    offset, slope = 0.0, 0.0
+    for synapse, state in synapses:
+        a, b = synapse.affine(state, V)
+        offset, slope = offset + a, slope + b
+    return offset, slope
+
+
+def time_constant(value, size: int | None, what: str):
+    """A positive time in ms: a float, or an array of one value a post neuron."""
+    number = np.asarray(plain(value, u.ms, what), np.float64)
+    if not (np.isfinite(number).all() and (number > 0).all()):
+        raise ValueError(f"{what} is {value}, expected a positive time")
+    if number.ndim > 1 or (size is not None and number.ndim == 1 and number.shape != (size,)):
+        raise ValueError(f"{what} has shape {number.shape}, expected a scalar" + (f" or ({size},), one a post neuron" if size else ""))
+    return float(number) if number.ndim == 0 else number
+
+
+def numeric_peak(weight, own, decay_tau, driving, conductance) -> float:
+    """The peak of V for one exponentially decaying synapse at rest, integrated finely (the closed form needs constant conductance)."""
+    R, tau, dt = own["R"], own["tau"], min(own["tau"], decay_tau) / 200
+    V, g, peak = 0.0, weight, 0.0
+    for _ in range(int(10 * max(tau, decay_tau) / dt)):
+        rate = 1.0 + R * g * conductance
+        rest = R * g * driving / rate
+        V = rest + (V - rest) * np.exp(-dt * rate / tau)
+        g *= np.exp(-dt / decay_tau)
+        peak = V if abs(V) > abs(peak) else peak
+    return float(peak)
+
+
+def constant(value):
+    """A factor as a Python float (it adopts the dtype it meets) or an array in the default float."""
+    return float(value) if np.ndim(value) == 0 else jnp.asarray(value)

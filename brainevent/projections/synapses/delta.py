@@ -1,0 +1,44 @@
+"""`Delta`: a spike makes V jump."""
+
+from dataclasses import dataclass
+
+import brainunit as u
+
+from .base import Synapse
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Delta(Synapse):
+    """A spike adds its weight, a voltage, to V of its targets; refractory neurons ignore it.
+
+    >>> from brainevent.projections import Delta
+    >>> Delta()
+    Delta()
+    """
+
+    @property
+    def unit(self):
+        return u.mV
+
+    responds_exactly = True
+
+    def initial(self, size):
+        return {}
+
+    def decay(self, state, dt):
+        return {}
+
+    def targets(self):
+        return None
+
+    def current(self, state):
+        return 0.0
+
+    def response(self, tau, dt):
+        return 0.0
+
+    def affine(self, state, V):
+        return 0.0, 0.0
+
+    def peak(self, weight, own):
+        return weight

@@ -1,0 +1,69 @@
+"""`Expon`: a synapse that jumps by its weight and decays exponentially."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .base import Output, Synapse, constant, numeric_peak, time_constant
+from .outputs import CUBA
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expon(Synapse):
+    """Exponential synapse: a spike adds its weight to the state, which decays with `tau`.
+
+    Args:
+      tau: decay time; scalar, or one a post neuron.
+      output: `COBA(E=...)` (weights are conductances) or `CUBA()` (weights are currents).
+
+    Raises:
+      brainunit.UnitMismatchError, ValueError: tau is not a positive time.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import COBA, Expon
+    >>> Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)) == Expon(tau=0.005 * u.second, output=COBA(E=0 * u.mV))
+    True
+    """
+
+    tau: Any
+    output: Output = CUBA()
+
+    def __post_init__(self):
+        time_constant(self.tau, None, "Expon: tau")
+
+    @property
+    def unit(self):
+        return self.output.unit
+
+    @property
+    def responds_exactly(self):  # type: ignore[override]
+        return isinstance(self.output, CUBA)
+
+    def check_post(self, post, projection):
+        time_constant(self.tau, post.size, f"{projection}: Expon tau")
+
+    def initial(self, size):
+        return {"g": np.zeros(size)}
+
+    def decay(self, state, dt):
+        return {"g": state["g"] * constant(np.exp(-dt / time_constant(self.tau, None, "tau")))}
+
+    def targets(self):
+        return "g"
+
+    def current(self, state):
+        return state["g"]
+
+    def affine(self, state, V):
+        return self.output.affine(state["g"], V)
+
+    def response(self, tau, dt):
+        """`tau_s / (tau - tau_s) (e^(-dt/tau) - e^(-dt/tau_s))`, written so that equal time constants are no special case."""
+        tau_s = time_constant(self.tau, None, "tau")
+        rate = 1 / np.asarray(tau_s) - 1 / np.asarray(tau)  # e^(-dt/tau) (1 - e^(-dt rate)) / (tau rate)
+        return np.exp(-dt / np.asarray(tau)) / tau * np.where(rate == 0, dt, -np.expm1(-dt * rate) / np.where(rate == 0, 1, rate))
+
+    def peak(self, weight, own):
+        driving, conductance = self.output.driving(own)
+        return numeric_peak(weight, own, float(np.mean(time_constant(self.tau, None, "tau"))), driving, conductance)
