@@ -4,7 +4,7 @@ import brainunit as u
 import jax.numpy as jnp
 
 from ..connectivity import Connectivity
-from ..events import EventArray, MaskedFloat, set_dense_product
+from ..events import is_event, set_dense_product
 
 
 class Dense(Connectivity):
@@ -62,15 +62,8 @@ class Dense(Connectivity):
 
 
 def _dense_product(left, right):
-    """`EventArray @ array` and `array @ EventArray`: the array is a dense connectivity."""
-    if isinstance(left, (EventArray, MaskedFloat)):
-        matrix, other = right, left
-        if jnp.ndim(u.get_mantissa(matrix)) == 2:
-            return other @ Dense(matrix)
-    elif jnp.ndim(u.get_mantissa(left)) == 2 and right.ndim in (1, 2):
-        return Dense(left) @ right
-    left, right = (v.value if isinstance(v, (EventArray, MaskedFloat)) else v for v in (left, right))
-    return u.math.matmul(left, right)
+    """`EventArray @ matrix` and `matrix @ EventArray`: the plain matrix is a dense connectivity."""
+    return left @ Dense(right) if is_event(left) else Dense(left) @ right
 
 
 set_dense_product(_dense_product)

@@ -36,7 +36,7 @@ class PoissonInput:
         self.rate_kHz = per_neuron(rate, u.kHz, self.post.size, f"{self!r}: rate")
         if np.min(self.rate_kHz) < 0 or np.ndim(self.rate_kHz):
             raise ValueError(f"{self!r}: rate is {rate}, expected one frequency of at least 0 Hz")
-        synapse.check_weight(weight, repr(self))
+        synapse.check_weight(u.get_unit(weight), repr(self))
         self.post.population.check_synapse(synapse, repr(self))
         self.weight = float(plain(weight, synapse.unit, f"{self!r}: weight"))
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import paths
+from .distributions import Distribution
 from .plotting import plot_matrix
 from .population import as_view
 from .quantities import inside, plain, steps_of
@@ -48,10 +49,8 @@ class Projection:
         self.synapse, self.path = synapse, paths.check_path(path, self.name)
         self.post.population.check_synapse(synapse, self.name)
         self.rule, self._matrix = self._understood(connectivity)
-        weight = self.rule.weight if self.rule is not None and not isinstance(self.rule, FromMatrix) else getattr(self._matrix, "data", None)
-        if isinstance(self.rule, FromMatrix):
-            weight = self.rule.matrix
-        synapse.check_weight(getattr(weight, "unit", None) and 1 * weight.unit or weight, self.name)
+        weight = self.rule.weight if self.rule is not None else self._matrix.data
+        synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
         self._delay = self._checked_delay(delay)
         self.path_counts = None
         self.network = None
@@ -144,7 +143,7 @@ class Projection:
 
     @weight.setter
     def weight(self, value):
-        self.synapse.check_weight(value, self.name)
+        self.synapse.check_weight(u.get_unit(value), self.name)
         self._matrix = self.matrix.with_data(self._in_inside_unit(value))
         if self.network is not None:
             self.network.refresh_matrix(self)

@@ -94,11 +94,10 @@ class Synapse(Parameters, abc.ABC):
     def check_post(self, post, projection: str) -> None:
         """Raise if the parameters do not fit the post population."""
 
-    def check_weight(self, weight, projection: str) -> None:
+    def check_weight(self, unit, projection: str) -> None:
         """Raise an error naming the projection and both units if the weight's unit is not the synapse's."""
-        if not u.get_unit(weight).has_same_dim(self.unit):
-            own = u.get_unit(weight)
-            given = "no unit" if own.is_unitless else f"unit {own}"
+        if not unit.has_same_dim(self.unit):
+            given = "no unit" if unit.is_unitless else f"unit {unit}"
             raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}")
 
 
