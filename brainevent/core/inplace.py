@@ -40,6 +40,28 @@ def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
     return _choose("ring_exchange")(ring, step, spikes, delays)
 
 
+def fire(V, wait, threshold, reset, hold):
+    """Threshold, reset and refractory count of one step, in one pass over memory.
+
+    Args:
+      V: integrated potentials, floats (n,), held already where `wait > 1`.
+      wait: int32 (n,), 0 for neurons that are free, else how many steps until they are.
+      threshold, reset: in the unit of V, scalars or (n,).
+      hold: int32, steps from a spike until V moves again, scalar or (n,).
+
+    Returns:
+      `(V, wait, spikes)`: V reset where it passed the threshold, the count of this step's end, and the spikes, bool (n,).
+    """
+    return _choose("fire", dtype=V.dtype)(V, wait, threshold, reset, hold)
+
+
+@kernel("fire", object, backend="xla")
+def fire_xla(V, wait, threshold, reset, hold):
+    spikes = V > jnp.asarray(threshold, V.dtype)
+    wait = jnp.where(spikes, jnp.asarray(hold, wait.dtype), jnp.maximum(wait - 1, 0))
+    return jnp.where(spikes, jnp.asarray(reset, V.dtype), V), wait, spikes
+
+
 @kernel("pack", object, backend="xla")
 def pack_xla(spikes):
     padding = 8 * packed_size(spikes.shape[0]) - spikes.shape[0]

@@ -54,8 +54,8 @@ def wants_mirror(matrix, path: str) -> bool:
     return scatters and (path == "dense" or (path == "auto" and 2 * matrix.nbytes <= MIRROR_BYTES))
 
 
-def deposit(target, counts, A, mirror, spikes, *, window, path: str):
-    """Add what the spikes deliver to the state of the post neurons, by the path that is cheapest for the spikes of this step.
+def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):
+    """Let the state of the post neurons decay, and add what the spikes deliver to the state of the post neurons, by the path that is cheapest for the spikes of this step.
 
     Args:
       target: plain floats (size of the post population,); updated in place where the backend can.
@@ -63,6 +63,7 @@ def deposit(target, counts, A, mirror, spikes, *, window, path: str):
       A: a connectivity of plain weights, shape (n_pre, n_post).
       mirror: the same matrix grouped by target, or None.
       spikes: bool (size of the pre population,).
+      decay: a factor on the target before anything is added, scalar or one a neuron; None for no decay.
       window: `(pre_start, pre_stop, post_start, post_stop)`, the slices that A connects.
       path: "auto", "event" or "dense".
 
@@ -73,26 +74,27 @@ def deposit(target, counts, A, mirror, spikes, *, window, path: str):
 
     @jax.custom_jvp
     def add(target, weights, spikes):
-        return run(target, counts, A.replace(data=weights), mirror, spikes, window=window, path=path)
+        return run(target, counts, A.replace(data=weights), mirror, spikes, decay=decay, window=window, path=path)
 
     @add.defjvp
     def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
-        plain = lambda *args: _add(args[0], A.replace(data=args[1]), args[2], window)  # noqa: E731
+        plain = lambda *args: _add(args[0], A.replace(data=args[1]), args[2], decay, window)  # noqa: E731
         tangent = jax.jvp(plain, primals, tangents)[1]
         return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
     return add(target, A.data, spikes)
 
 
-def _add(target, A, spikes, window):
+def _add(target, A, spikes, decay, window):
+    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
     return target.at[post].add(EventArray(spikes[pre]) @ A)
 
 
 @kernel("deposit", object, backend="xla")
-def deposit_xla(target, counts, A, mirror, spikes, *, window, path):
+def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
     """XLA walks every synapse whatever the spikes, so there is one path, and it cannot be "event"."""
     if path == "event":
         raise kernels.BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
     taken = TAKEN.index("dense" if A.__class__.__name__ == "Dense" else "gather")
-    return _add(target, A, spikes, window), counts.at[taken].add(1)
+    return _add(target, A, spikes, decay, window), counts.at[taken].add(1)

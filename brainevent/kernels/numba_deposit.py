@@ -1,8 +1,10 @@
 """numba kernels of a delivery: count this step's spikes, take the cheapest path, add in place."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 from ..backends.numba_ffi import call, threads
 from ..core.kernels import BackendError, kernel
@@ -16,6 +18,28 @@ from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of
 from .numba_stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
+
+
+def fade(target, factor):
+    """Multiply the target by a factor, one for all or one a neuron; None does nothing."""
+    raise NotImplementedError
+
+
+@overload(fade)
+def _fade(target, factor):
+    if isinstance(factor, types.NoneType):
+        return lambda target, factor: None
+
+    def fades(target, factor):
+        if factor.shape[0] == 1:
+            f = factor[0]
+            for i in range(target.shape[0]):
+                target[i] *= f
+        else:
+            for i in range(target.shape[0]):
+                target[i] *= factor[i]
+
+    return fades
 
 
 @njit
@@ -44,16 +68,18 @@ def gather_into(x, w, structure, scale, out):
     return OK
 
 
-def deposit_scatter(target, counts, x, scale, w, structure, window, after, taken):
+def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
     """The event path alone; `after` shares the memory of `target`, `taken` that of `counts`."""
+    fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     taken[EVENT] += 1
     return scatter_lines(lines, count, x, w, structure, scale[0], out)
 
 
-def deposit_threaded(target, counts, x, scale, w, structure, window, blocks, after, taken):
+def deposit_threaded(target, counts, decay, x, scale, w, structure, window, blocks, after, taken):
     """The event path alone, split by blocks of targets where there is work for more than one thread."""
+    fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     taken[EVENT] += 1
@@ -62,8 +88,9 @@ def deposit_threaded(target, counts, x, scale, w, structure, window, blocks, aft
     return scatter_lines(lines, count, x, w, structure, scale[0], out)
 
 
-def deposit_either(target, counts, x, scale, w, structure, mirror_w, mirror, window, costs, after, taken):
+def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirror, window, costs, after, taken):
     """Scatter or gather, whichever `costs` (of a delivery, of a stored synapse) says is cheaper for these spikes."""
+    fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     if costs[0] * work_of(lines, count, structure) <= costs[1] * ids_of(mirror).shape[0]:
@@ -87,8 +114,9 @@ def add_all_rows(x, w, out):
                 out[j] += w[i, j]
 
 
-def deposit_dense(target, counts, x, w, window, costs, after, taken):
+def deposit_dense(target, counts, decay, x, w, window, costs, after, taken):
     """Add the active rows, or take the product of all rows, whichever `costs` (of an entry of either) says is cheaper."""
+    fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     rows, count = active(x)
     if costs[0] * count <= costs[1] * w.shape[0]:
@@ -108,51 +136,58 @@ def _forced(path, costs):
     return np.array({"auto": costs, "event": (0, 1), "dense": (1, 0)}[path], np.float32)
 
 
+def _factor(decay, dtype):
+    """The decay factor as a kernel takes it."""
+    return None if decay is None else jnp.atleast_1d(jnp.asarray(decay, dtype))
+
+
 def _split(A, dtype):
     """`(scale, weights)`: one weight for all is a factor, and then there are no weights."""
     scalar = A.data.shape in ((), (1,))
     return (A.data.reshape(1), None) if scalar else (np.ones(1, dtype), A.data)
 
 
-def deposit_gather(target, counts, x, scale, w, structure, window, after, taken):
+def deposit_gather(target, counts, decay, x, scale, w, structure, window, after, taken):
     """Every target sums its line."""
+    fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     taken[GATHER] += 1
     return gather_into(x, w, structure, scale[0], out)
 
 
 @kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
-def deposit_lines(target, counts, A, mirror, spikes, *, window, path):
+def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w = _split(A, target.dtype)
-    window = np.array(window, np.int32)
+    window, decay = np.array(window, np.int32), _factor(decay, target.dtype)
     if A.major == 1:
         if path == "event":
             raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
-        return call(deposit_gather, outs, target, counts, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
+        return call(deposit_gather, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
     if mirror is not None:
         other = _split(mirror, target.dtype)[1]
         costs = _forced(path, (COSTS.scatter, COSTS.gather))
-        operands = (target, counts, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
+        operands = (target, counts, decay, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
         return call(deposit_either, outs, *operands, aliases={0: 0, 1: 1})
     blocks = threads()[0] if A.nse >= THREADED_WORK and A.ordered else 1
     if blocks > 1:
-        operands = (target, counts, spikes, scale, w, A.structure(), window, np.array([blocks], np.int32))
+        operands = (target, counts, decay, spikes, scale, w, A.structure(), window, np.array([blocks], np.int32))
         return call(deposit_threaded, outs, *operands, aliases={0: 0, 1: 1})
-    return call(deposit_scatter, outs, target, counts, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
+    return call(deposit_scatter, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
 
 
 @kernel("deposit", Dense, backend="numba", platform="cpu", dtypes=SERVED)
-def deposit_full(target, counts, A, mirror, spikes, *, window, path):
+def deposit_full(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    costs = _forced(path, (COSTS.row, COSTS.product))
-    return call(deposit_dense, outs, target, counts, spikes, A.data, np.array(window, np.int32), costs, aliases={0: 0, 1: 1})
+    costs, decay = _forced(path, (COSTS.row, COSTS.product)), _factor(decay, target.dtype)
+    return call(deposit_dense, outs, target, counts, decay, spikes, A.data, np.array(window, np.int32), costs, aliases={0: 0, 1: 1})
 
 
 @kernel("deposit", COO, backend="numba", platform="cpu", dtypes=SERVED)
-def deposit_pairs(target, counts, A, mirror, spikes, *, window, path):
+def deposit_pairs(target, counts, A, mirror, spikes, *, decay, window, path):
     """Coordinates in any order know no rows: all of them are looked at, which is the gather path."""
     if path == "event":
         raise BackendError(f'path="event" on {A!r}: coordinates are in no order: use format="csr", or path="auto"')
+    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     arriving = EventArray(spikes[window[0] : window[1]]) @ A
     return target.at[window[2] : window[3]].add(arriving), counts.at[GATHER].add(1)

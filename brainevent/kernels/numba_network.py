@@ -1,6 +1,7 @@
-"""numba kernels of a running network: pack spikes into bits, keep them in a ring."""
+"""numba kernels of a running network: threshold and reset, pack spikes into bits, keep them in a ring."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numba import njit
 
@@ -42,6 +43,39 @@ def ring_exchange(ring, step, spikes, delays, after, due):
     for d in range(delays.shape[0]):
         unpack_bits(after[(step[0] - delays[d]) % slots], due[d])
     return OK
+
+
+@njit
+def fire_one(V, wait, threshold, reset, hold):
+    """Threshold, reset and count of one neuron, without branches, so that the loop over neurons vectorises."""
+    spikes = V > threshold
+    left = max(wait - np.int32(1), np.int32(0))
+    return (reset if spikes else V), (hold if spikes else left), spikes
+
+
+def fire_same(V, wait, threshold, reset, hold, V_after, wait_after, spikes):
+    """All neurons have the same parameters; `V_after` and `wait_after` share the memory of `V` and `wait`."""
+    th, back, steps = threshold[0], reset[0], hold[0]
+    for i in range(V.shape[0]):
+        V_after[i], wait_after[i], spikes[i] = fire_one(V_after[i], wait_after[i], th, back, steps)
+    return OK
+
+
+def fire_each(V, wait, threshold, reset, hold, V_after, wait_after, spikes):
+    """Every neuron has parameters of its own."""
+    for i in range(V.shape[0]):
+        V_after[i], wait_after[i], spikes[i] = fire_one(V_after[i], wait_after[i], threshold[i], reset[i], hold[i])
+    return OK
+
+
+@kernel("fire", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
+def fire_cpu(V, wait, threshold, reset, hold):
+    parameters = [jnp.asarray(p, dtype) for p, dtype in ((threshold, V.dtype), (reset, V.dtype), (hold, wait.dtype))]
+    same = all(p.ndim == 0 for p in parameters)
+    if not same:
+        parameters = [jnp.broadcast_to(p, V.shape) for p in parameters]
+    outs = (jax.ShapeDtypeStruct(V.shape, V.dtype), jax.ShapeDtypeStruct(wait.shape, wait.dtype), jax.ShapeDtypeStruct(V.shape, bool))
+    return call(fire_same if same else fire_each, outs, V, wait, *parameters, aliases={0: 0, 1: 1})
 
 
 @kernel("pack", object, backend="numba", platform="cpu")

@@ -227,12 +227,14 @@ class Network(brainstate.nn.Module):
             inputs = [(synapse, states[i]) for i, (post, synapse) in enumerate(self.synapses) if post is population]
             current = external.current(population, values, clock.time)
             new[population.label], spikes[population.label] = population.advance(old[population.label], inputs, current, clock)
-        for i, (_, synapse) in enumerate(self.synapses):  # decay
-            states[i] = synapse.decay(states[i], self._dt)
+        states = [synapse.decay(state, self._dt) for (_, synapse), state in zip(self.synapses, states)]  # decay
+        pending = {(i, name): f for i, (_, synapse) in enumerate(self.synapses) for name, f in synapse.decay_factors(self._dt).items()}
         jumps = {}
         due = self._due(kept, spikes)
         for index, projection in enumerate(self.projections):  # deliver
-            self._deliver(index, projection, matrices[index], due, kept, states, jumps)
+            self._deliver(index, projection, matrices[index], due, kept, states, jumps, pending)
+        for (i, name), factor in pending.items():  # states that no projection delivered to
+            states[i] = {**states[i], name: states[i][name] * jnp.asarray(factor, states[i][name].dtype)}
         for drive in self.drives:
             arriving = drive.weight * drive.counts(clock.key(repr(drive)), self._dt)
             self._add(drive, arriving, states, jumps)
@@ -255,14 +257,17 @@ class Network(brainstate.nn.Module):
             due |= {(label, delay): rows[i] for i, delay in enumerate(delays)}
         return due
 
-    def _deliver(self, index, projection, matrices, due, kept, states, jumps):
-        """Add what is due on one projection to the state of its synapse, or to the jumps of V."""
+    def _deliver(self, index, projection, matrices, due, kept, states, jumps, pending):
+        """Add what is due on one projection to the state of its synapse, or to the jumps of V; the first one applies the decay."""
         pre, post = projection.pre, projection.post
         matrix, mirror = matrices
         target = self._target(projection, states, jumps)
-        kept[f"paths{index}"], spikes = kept[f"paths{index}"], due[pre.population.label, projection.delay_steps(self._dt)]
+        spikes = due[pre.population.label, projection.delay_steps(self._dt)]
         window = (pre.start, pre.stop, post.start, post.stop)
-        target, kept[f"paths{index}"] = paths.deposit(target, kept[f"paths{index}"], matrix, mirror, spikes, window=window, path=projection.path)
+        decay = pending.pop((self._synapse_index(projection), projection.synapse.targets()), None)
+        target, kept[f"paths{index}"] = paths.deposit(
+            target, kept[f"paths{index}"], matrix, mirror, spikes, decay=decay, window=window, path=projection.path
+        )
         self._set_target(projection, target, states, jumps)
 
     def _target(self, part, states, jumps):

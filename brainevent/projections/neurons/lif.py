@@ -4,6 +4,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.inplace import fire
 from ..distributions import sample_like
 from ..population import Population
 from ..quantities import per_neuron, plain, steps_of
@@ -110,12 +111,9 @@ class LIF(Population):
             rate = 1.0 + own["R"] * slope
             rest = (own["V_rest"] + drive + own["R"] * offset) / rate
             V_next = rest + (V - rest) * jnp.exp(_constant(-dt / own["tau"], dtype) * rate)
-        wait = jnp.maximum(state["refractory"] - 1, 0)
-        V_next = jnp.where(wait > 0, V, V_next)
-        spikes = V_next > _constant(own["V_th"], dtype)
-        V_next = jnp.where(spikes, _constant(own["V_reset"], dtype), V_next)
-        wait = jnp.where(spikes, jnp.asarray(self.refractory_steps(dt), jnp.int32), wait)
-        return {"V": V_next.astype(dtype), "refractory": wait}, spikes
+        V_next = jnp.where(state["refractory"] > 1, V, V_next).astype(dtype)
+        V_next, wait, spikes = fire(V_next, state["refractory"], own["V_th"], own["V_reset"], self.refractory_steps(dt))
+        return {"V": V_next, "refractory": wait}, spikes
 
     def jump(self, state, spikes, jumps):
         return state | {"V": state["V"] + jnp.where(spikes | (state["refractory"] > 0), 0, jumps)}

@@ -5,7 +5,6 @@ import dataclasses
 from typing import Any, ClassVar
 
 import brainunit as u
-import jax.numpy as jnp
 import numpy as np
 
 from ..quantities import plain
@@ -67,9 +66,13 @@ class Synapse(Parameters, abc.ABC):
     def initial(self, size: int) -> dict[str, np.ndarray]:
         """The state at the start."""
 
-    @abc.abstractmethod
+    def decay_factors(self, dt: float) -> dict[str, Any]:
+        """For states that decay by a factor in each step: the factors. A delivery applies them in the same pass over memory."""
+        return {}
+
     def decay(self, state: dict, dt: float) -> dict:
-        """The state after dt (ms) without input."""
+        """The state after dt (ms) without input, of what `decay_factors` does not cover."""
+        return state
 
     @abc.abstractmethod
     def targets(self) -> str | None:
@@ -132,7 +135,3 @@ def numeric_peak(weight, own, decay_tau, driving, conductance) -> float:
         peak = V if abs(V) > abs(peak) else peak
     return float(peak)
 
-
-def constant(value):
-    """A factor as a Python float (it adopts the dtype it meets) or an array in the default float."""
-    return float(value) if np.ndim(value) == 0 else jnp.asarray(value)

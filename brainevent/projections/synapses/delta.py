@@ -25,9 +25,6 @@ class Delta(Synapse):
     def initial(self, size):
         return {}
 
-    def decay(self, state, dt):
-        return {}
-
     def targets(self):
         return None
 

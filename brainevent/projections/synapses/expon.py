@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Output, Synapse, constant, numeric_peak, time_constant
+from .base import Output, Synapse, numeric_peak, time_constant
 from .outputs import CUBA
 
 
@@ -46,8 +46,8 @@ class Expon(Synapse):
     def initial(self, size):
         return {"g": np.zeros(size)}
 
-    def decay(self, state, dt):
-        return {"g": state["g"] * constant(np.exp(-dt / time_constant(self.tau, None, "tau")))}
+    def decay_factors(self, dt):
+        return {"g": np.exp(-dt / time_constant(self.tau, None, "tau"))}
 
     def targets(self):
         return "g"

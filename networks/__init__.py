@@ -1,0 +1,1 @@
+"""Networks ready to run, one file each: `python -m networks.coba`."""
