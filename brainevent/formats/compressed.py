@@ -2,11 +2,13 @@
 
 from typing import ClassVar
 
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..connectivity import Connectivity, is_concrete
+from ..core.kernels import is_scalar
 
 
 def check_range(ids, size: int, name: str, owner: str, what: str):
@@ -20,8 +22,9 @@ def check_range(ids, size: int, name: str, owner: str, what: str):
 def ascends_within(ids, starts) -> bool:
     """Whether `ids` never descend but where a new major line starts."""
     ids, starts = np.asarray(ids), np.asarray(starts)
-    falls = np.flatnonzero(ids[1:] < ids[:-1]) + 1
-    return bool(np.isin(falls, starts).all())
+    falls = np.append(ids[1:] < ids[:-1], False)
+    falls[starts[(starts > 0) & (starts < ids.size)] - 1] = False
+    return not falls.any() if ids.size else True
 
 
 def major_order(major, minor):
@@ -70,6 +73,18 @@ class Compressed(Connectivity):
         kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
         new._set(**(kept | {"shape": self.shape[::-1]}))
         return new
+
+    def regrouped(self):
+        """The same matrix grouped by the other axis (CSR as CSC and back); a counting sort on the host, so not under jit."""
+        import scipy.sparse  # slow to import, and only needed here
+
+        shape = self.shape if self.major == 0 else self.shape[::-1]
+        if not is_concrete(*self.structure()):
+            raise TypeError(f"{self!r}: regrouping needs concrete ids: call it outside jit")
+        starts, order = line_starts(np.asarray(self.lines()), shape[0]), np.arange(self.nse, dtype=np.int64)
+        other = scipy.sparse.csr_array((order, np.asarray(self.indices).reshape(-1), starts), shape=shape).tocsc()
+        data = self.data if is_scalar(u.get_mantissa(self.data)) else self.per_synapse()[other.data]
+        return Connectivity.formats["CSC" if self.major == 0 else "CSR"](data, other.indices, other.indptr, shape=self.shape, backend=self.backend)
 
     def _check_ids(self):
         check_range(self.indices, self.shape[1 - self.major], "indices", type(self).__name__, ("post", "pre")[self.major])

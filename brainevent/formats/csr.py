@@ -43,6 +43,8 @@ class _PointerCompressed(Compressed):
         return self.indptr, self.indices
 
     def lines(self):
+        if is_concrete(self.indptr):
+            return np.repeat(np.arange(self.shape[self.major], dtype=np.int32), np.diff(np.asarray(self.indptr)))
         return jnp.repeat(jnp.arange(self.shape[self.major], dtype=jnp.int32), jnp.diff(self.indptr), total_repeat_length=self.nse)
 
     @classmethod

@@ -17,7 +17,7 @@ from ..core.inplace import packed_size, ring_exchange
 from .clock import Clock
 from .inputs import External, PoissonInput
 from .population import Population
-from .projection import Projection, mirror_of
+from .projection import Projection
 from .quantities import plain, steps_of
 from .recording import Recorder, Run
 from .summary import summary
@@ -123,7 +123,7 @@ class Network(brainstate.nn.Module):
 
     def _device_matrix(self, projection):
         matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
-        return matrix, mirror_of(matrix) if paths.wants_mirror(matrix, projection.path) else None
+        return matrix, matrix.regrouped() if paths.wants_mirror(matrix, projection.path) else None
 
     def refresh_matrix(self, projection):
         """Take over the weights that were set on a projection."""
@@ -341,8 +341,16 @@ class Network(brainstate.nn.Module):
             loop = self._loop(external, recorder, backend)
             done, interrupted, speed = self._run_chunks(loop, external, recorder, first, n_steps, progress)
         spikes, states = recorder.results()
-        sizes = {population.label: population.size for population in self.populations}
-        return Run(dt=self._dt, first_step=first, n_steps=done, sizes=sizes, spikes=spikes, states=states, interrupted=interrupted, speed=speed)
+        return Run(
+            dt=self._dt,
+            first_step=first,
+            n_steps=done,
+            spikes=spikes,
+            states=states,
+            names=recorder.names,
+            interrupted=interrupted,
+            speed=speed,
+        )
 
     def _n_steps(self, duration) -> int:
         ratio = steps_of(duration, self._dt * u.ms, "duration")

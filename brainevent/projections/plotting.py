@@ -3,7 +3,10 @@
 import brainunit as u
 import numpy as np
 
-MOST_POINTS = 200_000  # a raster beyond this is thinned by neuron, or it is a grey block
+MOST_SPIKES = 15_000  # a raster of more shows every k-th neuron, or it is a grey block
+MOST_SYNAPSES = 200_000  # so does a picture of a connectivity
+MOST_TRACES = 5  # panels of traces, one a neuron
+COLOURS = ("#2166ac", "#c2410c", "#2a8a57", "#7b4fa3", "#8a6d1d", "#c0508a")  # told apart in grey too: the first two are E and I
 
 
 def _pyplot():
@@ -12,53 +15,136 @@ def _pyplot():
     return matplotlib.pyplot
 
 
-def plot_run(run, views, *, path=None):
-    """Raster over population rate over traces, sharing the time axis; see `Run.plot`."""
-    plt = _pyplot()
-    traces = run.states
-    heights = [3, 1] + [1.4] * bool(traces)
-    figure, axes = plt.subplots(len(heights), 1, sharex=True, figsize=(9, 1.6 * sum(heights)), height_ratios=heights, layout="constrained")
-    _raster(axes[0], run, views)
-    _rates(axes[1], run, views)
-    if traces:
-        _traces(axes[2], run, traces)
-    axes[-1].set_xlabel("time (ms)")
-    axes[0].set_xlim(run.first_step * run.dt, (run.first_step + run.n_steps) * run.dt)
+def _save(plt, figure, path):
     if path is not None:
         figure.savefig(path, dpi=150)
         plt.close(figure)
     return figure
 
 
-def _raster(ax, run, views):
-    offset = 0
-    for view in views:
+def plot_run(run, views, *, labels=None, path=None):
+    """Raster over population rate over traces, sharing the time axis; see `Run.plot`."""
+    if not views:
+        raise ValueError("plot: give at least one population or slice whose spikes were recorded, as run.plot(E, I)")
+    names = [view.label for view in views] if labels is None else list(labels)
+    if len(names) != len(views):
+        raise ValueError(f"plot: {len(names)} labels for {len(views)} populations: give one label each")
+    plt = _pyplot()
+    traces = _traces(run, views)
+    heights = [3.4, 1.2] + [0.75] * len(traces)
+    figure, axes = plt.subplots(
+        len(heights), 1, sharex=True, figsize=(9, 1.0 + sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
+    )
+    axes = axes[:, 0]
+    _raster(axes[0], run, views, names)
+    _rates(axes[1], run, views)
+    _draw_traces(axes[2:], run, traces)
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("time (ms)")
+    axes[0].set_xlim(run.first_step * run.dt, max(run.first_step + run.n_steps, 1) * run.dt)
+    figure.align_ylabels(axes)
+    return _save(plt, figure, path)
+
+
+def _raster(ax, run, views, names):
+    """One row a neuron, the views from bottom to top; every k-th neuron where all would be too many."""
+    every = max(1, -(-sum(run.spikes(view)[1].size for view in views) // MOST_SPIKES))
+    offset, middles = 0, []
+    for view, colour in zip(views, _colours(views)):
         times, ids = run.spikes(view)
-        every = max(1, -(-ids.size // MOST_POINTS))
         shown = ids % every == 0
-        size = 2.0 if ids.size < 20_000 else 0.6
-        ax.plot(times.to_decimal(u.ms)[shown], ids[shown] + offset, ".", ms=size, mew=0, rasterized=True, label=f"{view.label}: {run.rate(view).to_decimal(u.Hz):.1f} Hz")
-        offset += view.size
-    ax.set_ylabel("neuron")
-    ax.set_ylim(0, offset)
-    ax.legend(loc="upper right", markerscale=6, fontsize="small")
+        rows = -(-view.size // every)
+        size = float(np.clip(220 / max(sum(-(-v.size // every) for v in views), 1), 1.6, 6))
+        ax.plot(times.to_decimal(u.ms)[shown], ids[shown] // every + offset, ".", color=colour, ms=size, mew=0, rasterized=True)
+        middles.append(offset + rows / 2)
+        offset += rows
+    labels = [f"{name}\n{view.size:,} neurons\n{run.rate(view).to_decimal(u.Hz):.3g} Hz" for name, view in zip(names, views)]
+    for middle, label, colour in zip(_apart(middles, offset), labels, _colours(views)):
+        ax.annotate(label, (1.01, middle), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small")
+    ax.set_ylabel("neuron" if every == 1 else f"neuron (1 in {every} shown)")
+    ax.set_ylim(-0.5, offset - 0.5)
+    if every > 1:
+        ax.yaxis.set_major_formatter(lambda row, _: f"{row * every:.0f}")
+
+
+def _apart(middles, total):
+    """The heights of the labels: at the middles, moved up where two would overlap."""
+    placed, room = [], 0.2 * total
+    for middle in middles:
+        placed.append(max(middle, placed[-1] + room) if placed else middle)
+    excess = max(0.0, placed[-1] - 0.95 * total)
+    return [height - excess * (i > 0 or len(placed) == 1) for i, height in enumerate(placed)]
+
+
+def _colours(views):
+    return [COLOURS[i % len(COLOURS)] for i in range(len(views))]
 
 
 def _rates(ax, run, views):
-    for view in views:
-        times, rates = run.population_rate(view)
-        ax.plot(times.to_decimal(u.ms), rates.to_decimal(u.Hz), lw=0.7)
-    ax.set_ylabel("rate (Hz)\nin 1 ms bins")
-    ax.set_ylim(bottom=0)
+    """Population rates; the start-up transient may leave the axis, and its height is then written down."""
+    width = _bin(run)
+    top, highest = 0.0, 0.0
+    for view, colour in zip(views, _colours(views)):
+        times, rates = (quantity.mantissa for quantity in run.population_rate(view, bin=width * u.ms))
+        ax.plot(times, rates, lw=1.0, color=colour)
+        settled = rates[rates.size // 10 :]
+        top, highest = max(top, settled.max(initial=0)), max(highest, rates.max(initial=0))
+    top = 1.15 * (highest if highest <= 2 * top else top)
+    ax.set_ylim(0, top or 1)
+    if highest > top:
+        text = f"first peak {highest:.0f} Hz"
+        ax.annotate(text, (0.0, 1.0), xycoords="axes fraction", xytext=(4, -1), textcoords="offset points", va="bottom", fontsize="x-small")
+    ax.set_ylabel("rate (Hz)")
+    ax.annotate(f"bins of\n{width:g} ms", (1.01, 0.5), xycoords="axes fraction", va="center", color="0.3", fontsize="small")
 
 
-def _traces(ax, run, traces):
-    times, names = run.times.to_decimal(u.ms), []
-    for name, values in traces.items():
-        ax.plot(times, np.asarray(u.get_mantissa(values)), lw=0.6)
-        unit = u.get_unit(values)
-        names.append(name if unit.is_unitless else f"{name} ({unit})")
-    ax.set_ylabel("\n".join(names))
+def _bin(run) -> float:
+    """A round bin width (ms) that is a multiple of dt and leaves about 400 bins, at least 1 ms where the run is long enough."""
+    wanted = max(run.n_steps * run.dt / 400, 1.0)
+    width = max((step * 10.0**power for power in range(0, 6) for step in (1, 2, 5) if step * 10.0**power <= wanted), default=1.0)
+    return max(1, round(width / run.dt)) * run.dt
+
+
+def _traces(run, views):
+    """Up to `MOST_TRACES` recorded neurons, shared out evenly: `(name, unit, values, colour, spike times)`."""
+    states = run.states
+    found = []
+    for round_ in range(MOST_TRACES):
+        for key, values in states.items():
+            plain = np.asarray(u.get_mantissa(values))
+            if plain.ndim == 2 and round_ < plain.shape[1] and plain.dtype != bool:
+                found.append((key, round_, plain[:, round_], u.get_unit(values)))
+    found = sorted(found[:MOST_TRACES], key=lambda item: (list(states).index(item[0]), item[1]))
+    return [_trace(run, views, *item) for item in found]
+
+
+def _trace(run, views, key, column, values, unit):
+    owner, state = key.rsplit(".", 1)
+    population, _, bounds = owner.partition("[")
+    neuron = int(bounds.split(":")[0] or 0 if bounds else 0) + column
+    colour, spikes = "0.25", np.zeros(0)
+    for view, its_colour in zip(views, _colours(views)):
+        if view.population.label == population and view.start <= neuron < view.stop:
+            times, ids = run.spikes(view)
+            colour, spikes = its_colour, times.to_decimal(u.ms)[ids == neuron - view.start]
+    return f"{state} of\n{population}[{neuron}]", unit, values, colour, spikes if state == "V" else spikes[:0]
+
+
+def _draw_traces(axes, run, traces):
+    """One panel a neuron, the same scale for the same unit; a spike, which the reset hides in V, is drawn as a line above."""
+    times = run.times.to_decimal(u.ms)
+    for ax, (name, unit, values, colour, spikes) in zip(axes, traces):
+        alike = [other for _, its_unit, other, _, _ in traces if its_unit == unit]
+        finite = np.concatenate([other[np.isfinite(other)] for other in alike])
+        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+        span = (high - low) or 1.0
+        ax.plot(times, values, lw=0.8, color=colour)
+        ax.vlines(spikes, high, high + 0.35 * span, lw=0.8, color=colour)
+        ax.set_ylim(low - 0.08 * span, high + 0.4 * span)
+        ax.locator_params(axis="y", nbins=3)
+        ax.set_ylabel("" if unit.is_unitless else f"{unit}")
+        ax.annotate(name, (1.01, 0.5), xycoords="axes fraction", va="center", color=colour, fontsize="small")
 
 
 def plot_matrix(projection, *, path=None, ax=None):
@@ -73,12 +159,19 @@ def plot_matrix(projection, *, path=None, ax=None):
     figure, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6, 5), layout="constrained")
     pre, post = (np.asarray(ids) for ids in projection.matrix.coordinates())
     weights = projection.matrix.per_synapse()
-    every = max(1, -(-pre.size // MOST_POINTS))
-    drawn = ax.scatter(post[::every], pre[::every], c=np.asarray(u.get_mantissa(weights))[::every], s=1, marker="s", lw=0, rasterized=True)
-    figure.colorbar(drawn, label=f"weight ({u.get_unit(weights)})")
-    ax.set(xlabel=f"post: {projection.post.label}", ylabel=f"pre: {projection.pre.label}", title=projection.name)
-    ax.invert_yaxis()
-    if path is not None:
-        figure.savefig(path, dpi=150)
-        plt.close(figure)
-    return figure
+    every = max(1, -(-pre.size // MOST_SYNAPSES))
+    values, unit = np.asarray(u.get_mantissa(weights))[::every], u.get_unit(weights)
+    drawn = ax.scatter(post[::every], pre[::every], c=values, s=_dot(projection, pre.size // every), marker="s", lw=0, rasterized=True)
+    if values.size and np.ptp(values) > 0:
+        figure.colorbar(drawn, label="weight" if unit.is_unitless else f"weight ({unit})")
+    shown = "" if every == 1 else f" (1 in {every} shown)"
+    ax.set(xlabel=f"post: {projection.post.label}", ylabel=f"pre: {projection.pre.label}", title=f"{pre.size:,} synapses{shown}")
+    ax.set(xlim=(-0.5, projection.post.size - 0.5), ylim=(projection.pre.size - 0.5, -0.5))
+    return _save(plt, figure, path)
+
+
+def _dot(projection, drawn: int) -> float:
+    """The area of a dot (square points): as wide as a neuron is, within what can be seen and what does not fill the picture."""
+    wide = 280 / max(projection.pre.size, projection.post.size)
+    full = 280 / max(drawn, 1) ** 0.5
+    return float(np.clip(max(wide, 0.35 * full), 0.5, 8)) ** 2

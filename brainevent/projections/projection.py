@@ -1,7 +1,6 @@
 """`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
 
 import brainunit as u
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -225,13 +224,3 @@ class Projection:
 
     def __repr__(self):
         return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"
-
-
-def mirror_of(matrix):
-    """The other-way-round copy of a compressed matrix, whose lines are the targets: what the gather path walks."""
-    return matrix.to(CSC if matrix.major == 0 else CSR)
-
-
-def nbytes(tree) -> int:
-    """Bytes of the arrays in a pytree."""
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

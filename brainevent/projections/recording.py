@@ -18,6 +18,7 @@ class Recorder:
     def __init__(self, record, populations):
         wanted = [population.spikes for population in populations if "spikes" in population.state_units] if record is None else record
         self.sources = [_resolved(item, populations) for item in wanted]
+        self.names = [(item, f"{view.label}.{name}") for item, (view, name) in zip(wanted, self.sources)]
         self.columns: dict[str, tuple[Population, str, int, int]] = {}
         for view, name in self.sources:
             if name == "spikes":  # whole populations, so that slices that overlap cost nothing more
@@ -98,10 +99,10 @@ class Run:
     Times are the end of the step in which something happened, as in NEST.
     """
 
-    def __init__(self, *, dt: float, first_step: int, n_steps: int, sizes: dict, spikes: dict, states: dict, interrupted=False, speed=None):
+    def __init__(self, *, dt: float, first_step: int, n_steps: int, spikes: dict, states: dict, names=(), interrupted=False, speed=None):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._sizes, self._spikes, self._states = sizes, spikes, states
+        self._spikes, self._states, self._names = spikes, states, names
 
     @property
     def duration(self):
@@ -141,22 +142,29 @@ class Run:
 
     def state(self, recorded):
         """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), with its unit."""
-        key = repr(recorded) if isinstance(recorded, (StateView, str)) else self._key_of(recorded)
+        key = recorded if isinstance(recorded, str) else repr(recorded)
+        key = next((name for item, name in self._names if item is recorded), key)
         if key not in self._states:
             raise ValueError(f"{key} was not recorded (recorded: {', '.join(self._states) or 'none'}): add it to record=")
         return self._states[key]
-
-    def _key_of(self, state):
-        raise TypeError(f"{state!r}: give a recorded state as it was recorded by slice, as N[:5].V, or its name")
 
     @property
     def states(self) -> dict:
         """Every recorded state by its name, as `"N[0:5].V"`."""
         return dict(self._states)
 
-    def plot(self, *targets, path: str | None = None):
-        """Draw the raster over the population rate over the recorded traces; save it if a path is given. Returns the figure."""
-        return plotting.plot_run(self, [as_view(target) for target in targets], path=path)
+    def plot(self, *targets, labels: list[str] | None = None, path: str | None = None):
+        """Draw the raster over the population rate over the recorded traces (of up to 5 neurons).
+
+        Args:
+          targets: populations or slices whose spikes were recorded, from bottom to top, a colour each: `run.plot(E, I)`.
+          labels: what to call them, one each; `["E", "I"]`.
+          path: where to save the picture; the ending is the file type.
+
+        Returns:
+          The matplotlib figure (closed already if it was saved).
+        """
+        return plotting.plot_run(self, [as_view(target) for target in targets], labels=labels, path=path)
 
     def save(self, path):
         """Write everything to a compressed .npz: `dt_ms`, and for each name `spikes/N/step`, `spikes/N/id`, `states/N[0:5].V`."""

@@ -1,0 +1,140 @@
+"""What the suites of the kernel layer run over: a new format, backend, kind of operand, dtype or shape is one row here."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import brainevent as be
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A connectivity and, found without it, the coordinates of its synapses in the order of its weights."""
+
+    A: be.Connectivity
+    row: np.ndarray
+    col: np.ndarray
+
+    def with_weights(self, w):
+        """The connectivity with one weight a synapse, given flat."""
+        return self.A.with_data(w.reshape(self.A.weights_shape))
+
+    def matrix(self, w):
+        """The matrix of flat weights, by numpy in their dtype."""
+        matrix = np.zeros(self.A.shape, np.asarray(w).dtype)
+        np.add.at(matrix, (self.row, self.col), w)
+        return matrix
+
+
+def _lines(rng, n_lines, n_ids, nse):
+    """Unsorted ids in lines of any length: one line is empty, ids repeat; `(indptr, indices, line of each synapse)`."""
+    nse = nse if n_lines and n_ids else 0
+    line = np.sort(rng.integers(min(1, n_lines - 1), n_lines, nse)) if nse else np.zeros(0, int)
+    indptr = np.searchsorted(line, np.arange(n_lines + 1))
+    return indptr, rng.integers(0, max(n_ids, 1), nse), line
+
+
+def _coo(rng, shape, nse):
+    nse = nse if min(shape) else 0
+    row, col = (rng.integers(0, max(n, 1), nse) for n in shape)
+    row[1:2], col[1:2] = row[:1], col[:1]  # a pair twice
+    return (row, col), row, col
+
+
+def _csr(rng, shape, nse):
+    indptr, indices, line = _lines(rng, *shape, nse)
+    return (indices, indptr), line, indices
+
+
+def _csc(rng, shape, nse):
+    indptr, indices, line = _lines(rng, *shape[::-1], nse)
+    return (indices, indptr), indices, line
+
+
+def _fixed(rng, n_lines, n_ids, nse):
+    k = nse // max(n_lines, 1) if n_ids else 0
+    indices = rng.integers(0, max(n_ids, 1), (n_lines, k))
+    indices[:, 1:2] = indices[:, :1]  # an id twice in every line
+    return indices, np.repeat(np.arange(n_lines), k)
+
+
+def _fixed_post(rng, shape, nse):
+    indices, line = _fixed(rng, *shape, nse)
+    return (indices,), line, indices.reshape(-1)
+
+
+def _fixed_pre(rng, shape, nse):
+    indices, line = _fixed(rng, *shape[::-1], nse)
+    return (indices,), indices.reshape(-1), line
+
+
+def _dense(rng, shape, nse):
+    row, col = np.indices(shape).reshape(2, -1)
+    return (), row, col
+
+
+# name: (class, (rng, shape, about how many synapses) -> (structure arrays, row, col))
+FORMATS: dict[str, tuple[type, Callable]] = {
+    "Dense": (be.Dense, _dense),
+    "COO": (be.COO, _coo),
+    "CSR": (be.CSR, _csr),
+    "CSC": (be.CSC, _csc),
+    "FixedPostNumConn": (be.FixedPostNumConn, _fixed_post),
+    "FixedPreNumConn": (be.FixedPreNumConn, _fixed_pre),
+}
+LISTED = tuple(name for name in FORMATS if name != "Dense")  # those that hold structure arrays
+
+BACKENDS = {"xla": ("cpu", "cuda", "tpu"), "numba": ("cpu",)}  # name: platforms
+HERE = tuple(name for name, platforms in BACKENDS.items() if jax.default_backend().replace("gpu", "cuda") in platforms)
+
+MAIN = (5, 7)  # the shape that everything is tried on, with NSE synapses in every format (so that one compiled oracle serves all)
+NSE = 35
+SHAPES = ((7, 4), (1, 1), (1, 5), (5, 1), (0, 3), (3, 0), (0, 0), (20, 9))  # 20: longer than one word of events
+ACTIVE = {"none": 0.0, "some": 0.4, "all": 1.0}  # fraction of entries that are events
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """A kind of operand: how it is wrapped, whether its entries are bool, and whether an entry counts as one."""
+
+    wrap: Callable
+    bool: bool
+    counted: bool
+
+
+EVENTS = {
+    "bool EventArray": Operand(be.EventArray, True, True),
+    "float EventArray": Operand(be.EventArray, False, True),
+    "MaskedFloat": Operand(be.MaskedFloat, False, False),
+    "float": Operand(lambda x: x, False, False),
+    "bool": Operand(lambda x: x, True, True),
+}
+
+DTYPES = {"float64": jnp.float64, "float32": jnp.float32, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
+SIDES = ("x @ A", "A @ x")
+
+FORMAT_BACKENDS = [(name, backend) for name, backend in itertools.product(FORMATS, HERE)]
+
+
+def build(name: str, shape=MAIN, *, nse=NSE, dtype=np.float64, backend=None, seed=0) -> Case:
+    """The format of that name with random structure and one random weight a synapse."""
+    rng = np.random.default_rng(seed)
+    cls, structure = FORMATS[name]
+    parts, row, col = structure(rng, shape, nse)
+    w = rng.normal(size=row.size)
+    if cls is be.Dense:
+        data = np.zeros(shape)
+        data[row, col] = w
+    else:
+        data = w.reshape(parts[0].shape)
+    return Case(cls(jnp.asarray(data, dtype), *parts, shape=shape, backend=backend), row, col)
+
+
+def operand(rng, n, kind: Operand, active=0.4, dtype=np.float64):
+    """Entries of an operand of shape `n`: bool, or normal numbers of which about that fraction is not zero."""
+    on = rng.random(n) < active
+    return on if kind.bool else np.where(on, rng.normal(size=n), 0).astype(dtype)
