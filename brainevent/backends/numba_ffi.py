@@ -4,6 +4,7 @@ Importing this module does not import numba; the first `call` or `threads` does.
 """
 
 import hashlib
+import os
 import threading
 import warnings
 from functools import cache
@@ -69,6 +70,9 @@ def threads():
     XLA may run two handlers at once, so more than one needs a threading layer of numba that allows it. The number is numba's own
     (`NUMBA_NUM_THREADS`, else the cores this process may use). Starts numba's threads. Raises ImportError if numba is missing.
     """
+    # OpenMP's threads spin while they wait, for milliseconds by default: on a busy machine they keep the core from the very thread
+    # they wait for. After about 20 us asleep costs less. GOMP reads this when it is loaded, a value of the user's own is left alone.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     numba = _numba()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba warns of a tbb too old to use, then takes another layer

@@ -21,14 +21,20 @@ TAKEN = ("event", "gather", "dense")  # what can run; the order of the counters
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """Nanoseconds a unit of work of each path, measured on a 2-core x86-64 machine by `python -m benchmarks paths`."""
+    """Nanoseconds a unit of work of each path, on one core of a 2-core x86-64 machine; a write to a target costs what its cache does."""
 
-    scatter: float = 1.3  # a delivery
-    gather: float = 0.75  # a stored synapse
+    near: float = 0.8  # a delivery by scatter, targets within CACHE_BYTES
+    far: float = 3.0  # the same, targets beyond
+    gather: float = 1.0  # a stored synapse by gather
     row: float = 0.25  # an entry of an active row of a dense matrix
     product: float = 0.2  # an entry of a dense matrix
 
+    def scatter(self, target_bytes: int) -> float:
+        """A delivery onto targets of that size."""
+        return self.near if target_bytes <= CACHE_BYTES else self.far
 
+
+CACHE_BYTES = 1 << 20
 COSTS = Costs()
 MIRROR_BYTES = int(os.environ.get("BRAINEVENT_MIRROR_BYTES", 64 << 20))  # `auto` keeps a mirror for gathering up to this size
 
@@ -50,8 +56,10 @@ def describe_counts(path: str, counts) -> str:
 
 def wants_mirror(matrix, path: str) -> bool:
     """Whether deliveries through `matrix` should keep a copy grouped by target, which the gather path walks."""
-    scatters = getattr(matrix, "major", None) == 0
-    return scatters and (path == "dense" or (path == "auto" and 2 * matrix.nbytes <= MIRROR_BYTES))
+    if getattr(matrix, "major", None) != 0 or path == "event":
+        return False
+    could_win = COSTS.scatter(matrix.shape[1] * matrix.dtype.itemsize) > 1.15 * COSTS.gather
+    return path == "dense" or (could_win and matrix.nbytes <= MIRROR_BYTES)
 
 
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):

@@ -53,8 +53,8 @@ class Compressed(Connectivity):
     indices: jax.Array
     ordered: bool  # ids ascend within each line, as far as could be seen at construction: lets kernels split the targets
 
-    def structure(self) -> tuple[jax.Array, ...]:
-        """The arrays a kernel walks: `(indptr, indices)`, or `(indices,)` of shape (lines, k)."""
+    def structure(self) -> tuple:
+        """The flat arrays a kernel walks: `(indptr, indices)`, or `(k, indices)` for lines of one length, k of shape (1,) and uint32."""
         raise NotImplementedError
 
     def lines(self):
@@ -79,7 +79,7 @@ class Compressed(Connectivity):
         import scipy.sparse  # slow to import, and only needed here
 
         shape = self.shape if self.major == 0 else self.shape[::-1]
-        if not is_concrete(*self.structure()):
+        if not is_concrete(*jax.tree.leaves(self.structure())):
             raise TypeError(f"{self!r}: regrouping needs concrete ids: call it outside jit")
         starts, order = line_starts(np.asarray(self.lines()), shape[0]), np.arange(self.nse, dtype=np.int64)
         other = scipy.sparse.csr_array((order, np.asarray(self.indices).reshape(-1), starts), shape=shape).tocsc()

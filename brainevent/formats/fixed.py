@@ -30,7 +30,7 @@ class _FixedCompressed(Compressed):
         return self.indices.shape
 
     def structure(self):
-        return (self.indices,)
+        return np.array([self.indices.shape[1]], np.uint32), self.indices.reshape(-1)
 
     def lines(self):
         return jnp.repeat(jnp.arange(self.indices.shape[0], dtype=jnp.int32), self.indices.shape[1])

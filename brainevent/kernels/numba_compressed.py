@@ -9,6 +9,9 @@ from numba import njit, prange
 
 from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, flat, ids_of, span, value, weight
 
+LONG_LINE = 400  # synapses: a block of a shorter line costs as much to find as to add
+FAR_TARGETS = 1 << 20  # bytes: beyond the second-level cache two cores have two caches
+
 
 @njit
 def scatter_lines(lines, count, x, w, structure, scale, out):
@@ -37,53 +40,71 @@ def scatter(x, w, structure, out):
 
 
 @njit
-def first_at_least(ids, start, stop, bound):
-    """The first place in the ascending `ids[start:stop]` whose id is at least `bound`."""
-    while start < stop:
-        middle = (start + stop) >> 1
-        if ids[middle] < bound:
-            start = middle + 1
-        else:
-            stop = middle
-    return start
+def first_at_least(ids, start, stop, bound, share):
+    """The first place in the ascending `ids[start:stop]` whose id is at least `bound`, searched from where even spacing puts it."""
+    place = start + np.int64((stop - start) * share)
+    while place > start and ids[np.uint64(place - 1)] >= bound:
+        place -= 1
+    while place < stop and ids[np.uint64(place)] < bound:
+        place += 1
+    return np.uint64(place)  # unsigned, so that numba need not ask at every access whether an index counts from the end
+
+
+@njit
+def scatter_block(lines, count, x, w, structure, scale, low, high, out):
+    """`scatter_lines` onto the targets from `low` to `high` only, for ids that ascend within a line."""
+    ids = ids_of(structure)
+    w = flat(w)
+    m = out.shape[0]
+    for a in range(count):
+        i = lines[a]
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > ids.shape[0]:
+            return BAD_POINTER
+        if stop > start and (ids[start] < 0 or ids[stop - 1] >= m):
+            return ID_OUT_OF_RANGE
+        v = scale * value(x, i, out)
+        first = first_at_least(ids, start, stop, low, low / m)
+        last = first_at_least(ids, start, stop, high, high / m) if high < m else np.uint64(stop)
+        for k in range(first, last):
+            j = np.uint64(ids[k])
+            if j >= np.uint64(m):
+                return ID_OUT_OF_RANGE
+            out[j] += v * weight(w, k, out)
+    return OK
 
 
 @njit(parallel=True)
 def scatter_blocks(lines, count, x, w, structure, scale, blocks, out):
     """`scatter_lines`, one thread a block of targets: every target is summed by one thread in the one order."""
-    ids = ids_of(structure)
-    w = flat(w)
-    m = out.shape[0]
     status = np.zeros(blocks, np.int64)
-    for block in prange(blocks):
-        low, high = m * block // blocks, m * (block + 1) // blocks
-        for a in range(count):
-            i = lines[a]
-            start, stop = span(structure, i)
-            if start < 0 or start > stop or stop > ids.shape[0]:
-                status[block] = BAD_POINTER
-                break
-            if stop > start and (ids[start] < 0 or ids[stop - 1] >= m):
-                status[block] = ID_OUT_OF_RANGE
-                break
-            v = scale * value(x, i, out)
-            for k in range(first_at_least(ids, start, stop, low), stop):
-                j = ids[k]
-                if j >= high:
-                    break
-                out[np.uint64(max(j, low))] += v * weight(w, k, out)
+    for b in prange(blocks):
+        low, high = out.shape[0] * b // blocks, out.shape[0] * (b + 1) // blocks
+        status[b] = scatter_block(lines, count, x, w, structure, scale, low, high, out)
     return status.max()
+
+
+@njit
+def work_of(lines, count, structure):
+    """The number of synapses on the listed lines."""
+    work = 0
+    for a in range(count):
+        start, stop = span(structure, lines[a])
+        work += stop - start
+    return work
+
+
+@njit
+def worth_splitting(work, count, least, out):
+    """Whether threads gain: enough work, and lines long enough (or targets far enough in the caches) to repay the search in each."""
+    return work >= least and (work >= LONG_LINE * count or out.nbytes > FAR_TARGETS)
 
 
 def scatter_threaded(x, w, structure, blocks, least, out):
     """`scatter` for ascending ids: split by blocks of targets where the active lines hold at least `least[0]` synapses."""
     lines, count = active(x)
-    work = 0
-    for a in range(count):
-        start, stop = span(structure, lines[a])
-        work += stop - start
     out[:] = 0
-    if work >= least[0]:
+    if worth_splitting(work_of(lines, count, structure), count, least[0], out):
         return scatter_blocks(lines, count, x, w, structure, out.dtype.type(1), blocks[0], out)
     return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out)
 
@@ -129,11 +150,9 @@ def gather_blocks(x, w, structure, blocks, out):
     return status.max()
 
 
-def gather_threaded(x, w, structure, blocks, least, out):
-    """`gather`, lines shared out among threads where there are at least `least[0]` synapses."""
-    if ids_of(structure).shape[0] >= least[0]:
-        return gather_blocks(x, w, structure, blocks[0], out)
-    return gather(x, w, structure, out)
+def gather_threaded(x, w, structure, blocks, out):
+    """`gather`, the lines shared out among threads."""
+    return gather_blocks(x, w, structure, blocks[0], out)
 
 
 @njit

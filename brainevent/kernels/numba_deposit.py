@@ -13,7 +13,7 @@ from ..events import EventArray
 from ..formats.compressed import Compressed
 from ..formats.coo import COO
 from ..formats.dense import Dense
-from .numba_compressed import gather_line, scatter_blocks, scatter_lines
+from .numba_compressed import gather_line, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span, value
 from .numba_stored import SERVED, THREADED_WORK
 
@@ -40,16 +40,6 @@ def _fade(target, factor):
                 target[i] *= factor[i]
 
     return fades
-
-
-@njit
-def work_of(lines, count, structure):
-    """The number of synapses on the listed lines."""
-    work = 0
-    for a in range(count):
-        start, stop = span(structure, lines[a])
-        work += stop - start
-    return work
 
 
 @njit
@@ -83,7 +73,7 @@ def deposit_threaded(target, counts, decay, x, scale, w, structure, window, bloc
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     taken[EVENT] += 1
-    if work_of(lines, count, structure) >= THREADED_WORK:
+    if worth_splitting(work_of(lines, count, structure), count, THREADED_WORK, out):
         return scatter_blocks(lines, count, x, w, structure, scale[0], blocks[0], out)
     return scatter_lines(lines, count, x, w, structure, scale[0], out)
 
@@ -101,11 +91,17 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
 
 
 @njit
+def entry(x, i, out):
+    """What entry `i` counts: nothing unless it is active."""
+    return value(x, i, out) if x[i] != 0 else out.dtype.type(0)
+
+
+@njit
 def add_all_rows(x, w, out):
     """`out += x @ w` over all rows, four at a time, so that `out` is loaded and stored a quarter as often."""
     n = w.shape[0]
     for i in range(0, n - 3, 4):
-        a, b, c, d = (value(x, i + r, out) if x[i + r] != 0 else out.dtype.type(0) for r in (0, 1, 2, 3))
+        a, b, c, d = entry(x, i, out), entry(x, i + 1, out), entry(x, i + 2, out), entry(x, i + 3, out)
         for j in range(out.shape[0]):
             out[j] += a * w[i, j] + b * w[i + 1, j] + (c * w[i + 2, j] + d * w[i + 3, j])
     for i in range(n // 4 * 4, n):
@@ -166,7 +162,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
         return call(deposit_gather, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
     if mirror is not None:
         other = _split(mirror, target.dtype)[1]
-        costs = _forced(path, (COSTS.scatter, COSTS.gather))
+        costs = _forced(path, (COSTS.scatter(A.shape[1] * target.dtype.itemsize), COSTS.gather))
         operands = (target, counts, decay, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
         return call(deposit_either, outs, *operands, aliases={0: 0, 1: 1})
     blocks = threads()[0] if A.nse >= THREADED_WORK and A.ordered else 1

@@ -59,27 +59,21 @@ def _value(x, i, out):
     return lambda x, i, out: x[i]
 
 
+@njit
 def ids_of(structure):
-    """The minor ids, flat, of `(indptr, indices)` or `(indices,)`."""
-    raise NotImplementedError
-
-
-@overload(ids_of, inline="always")
-def _ids_of(structure):
-    if len(structure) == 1:
-        return lambda structure: structure[0].reshape(structure[0].size)
-    return lambda structure: structure[1]
+    """The minor ids, flat, of `(indptr, indices)` or `(k, indices)`."""
+    return structure[1]
 
 
 def span(structure, i):
-    """`(start, stop)` of the synapses of line i."""
+    """`(start, stop)` of the synapses of line i: from the pointer, or from k, the length of every line."""
     raise NotImplementedError
 
 
 @overload(span, inline="always")
 def _span(structure, i):
-    if len(structure) == 1:
-        return lambda structure, i: (np.int64(i) * structure[0].shape[1], np.int64(i + 1) * structure[0].shape[1])
+    if structure[0].dtype == types.uint32:  # k; a pointer is signed
+        return lambda structure, i: (np.int64(i) * np.int64(structure[0][0]), np.int64(i + 1) * np.int64(structure[0][0]))
     return lambda structure, i: (np.int64(structure[0][i]), np.int64(structure[0][i + 1]))
 
 

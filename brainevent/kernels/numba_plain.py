@@ -1,5 +1,6 @@
 """numba kernels of the formats without lines: a list of coordinates (COO) and the full matrix (Dense)."""
 
+import numpy as np
 from numba import njit
 
 from .numba_pieces import ID_OUT_OF_RANGE, OK, active, active_rows, example, value, weight
@@ -20,14 +21,16 @@ def add_pairs(x, w, source, target, out):
 
 
 def pairs(x, w, source, target, out):
-    """The product of a list of coordinates, one operand."""
+    """The product of a list of coordinates, one operand: a branch a synapse where few sources are active, else none."""
     out[:] = 0
+    few = 8 * active(x)[1] < x.shape[0]  # beyond that a mispredicted branch costs more than the addition it saves
     for k in range(source.shape[0]):
-        i, j = source[k], target[k]
-        if i < 0 or i >= x.shape[0] or j < 0 or j >= out.shape[0]:
+        i, j = np.uint64(source[k]), np.uint64(target[k])
+        if i >= np.uint64(x.shape[0]) or j >= np.uint64(out.shape[0]):
             return ID_OUT_OF_RANGE
-        if x[i] != 0:
-            out[j] += value(x, i, out) * weight(w, k, out)
+        if few and x[i] == 0:
+            continue
+        out[j] += out.dtype.type(x[i]) * weight(w, k, out)
     return OK
 
 

@@ -45,8 +45,10 @@ def propagate_lines(A, x, *, dtype, transpose, event, batched):
         return call(lines.scatter_columns if scatters else lines.gather_columns, out, x, A.data, A.structure())
     blocks = threads()[0] if A.nse >= THREADED_WORK and (A.ordered or not scatters) else 1
     if blocks > 1:
-        run = lines.scatter_threaded if scatters else lines.gather_threaded
-        return call(run, out, x, A.data, A.structure(), np.array([blocks], np.int32), np.array([THREADED_WORK], np.int32))
+        split = np.array([blocks], np.int32)
+        if not scatters:
+            return call(lines.gather_threaded, out, x, A.data, A.structure(), split)
+        return call(lines.scatter_threaded, out, x, A.data, A.structure(), split, np.array([THREADED_WORK], np.int32))
     return call(lines.scatter if scatters else lines.gather, out, x, A.data, A.structure())
 
 

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .population import View, as_view
-from .quantities import per_neuron, plain
+from .population import Population, View, as_view
+from .quantities import per_neuron
 from .synapses.base import Synapse
+from .values import digest
 
 
 class PoissonInput:
@@ -36,9 +37,15 @@ class PoissonInput:
         self.rate_kHz = per_neuron(rate, u.kHz, self.post.size, f"{self!r}: rate")
         if np.min(self.rate_kHz) < 0 or np.ndim(self.rate_kHz):
             raise ValueError(f"{self!r}: rate is {rate}, expected one frequency of at least 0 Hz")
+        if not isinstance(synapse, Synapse):
+            raise TypeError(f"{self!r}: synapse is {synapse!r}, expected a synapse, as Delta()")
         synapse.check_weight(u.get_unit(weight), repr(self))
         self.post.population.check_synapse(synapse, repr(self))
-        self.weight = float(plain(weight, synapse.unit, f"{self!r}: weight"))
+        self.weight = per_neuron(weight, synapse.unit, 1, f"{self!r}: weight")
+
+    def order(self) -> tuple:
+        """Where the input comes among others, whatever the order in which they were written."""
+        return repr(self), digest(self.weight, self.synapse)
 
     def __repr__(self):
         return f"PoissonInput({self.post.label}, n={self.n}, rate={self.rate})"
@@ -65,10 +72,14 @@ class External:
         self.functions: list[tuple[View, object]] = []
         self.views: list[View] = []
         self.values = []
+        if not isinstance(inputs, (dict, type(None))):
+            raise TypeError(f"inputs is {inputs!r}, expected currents by population: inputs={{N: 200 * u.pA}}")
         for target, current in (inputs or {}).items():
+            if not isinstance(target, (View, Population)):
+                raise TypeError(f"inputs: {target!r} is neither a population nor a slice of one: inputs={{N: 200 * u.pA}}")
             view = as_view(target)
             if not any(view.population is population for population in populations):
-                raise ValueError(f"inputs: {view.label} is not a population of this network: it has {populations}")
+                raise ValueError(f"inputs: {view.population!r} is not a population of this network: it has {populations}")
             if callable(current):
                 self.functions.append((view, current))
             else:
@@ -95,7 +106,8 @@ class External:
     def _evaluated(view, function, time):
         current = function(time * u.ms)
         if not u.get_unit(current).has_same_dim(u.pA):
-            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned {current}, expected a current")
+            given = "no unit" if u.get_unit(current).is_unitless else f"unit {u.get_unit(current)}"
+            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned a value with {given}, expected a current, as 200 * u.pA")
         number = jnp.asarray(u.Quantity(current).to_decimal(u.pA), jnp.result_type(float))
         if number.shape not in ((), (view.size,)):
             raise ValueError(f"inputs[{view.label}]: the function returned shape {number.shape}, expected a scalar or ({view.size},)")

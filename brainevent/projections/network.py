@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import signal
+import threading
 import time
 import warnings
 import zlib
@@ -24,6 +26,37 @@ from .summary import summary
 
 MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
 CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
+
+
+@contextlib.contextmanager
+def ctrl_c():
+    """Collect Ctrl-C in the list that is yielded: the device may hold the only copy of a state, so a chunk ends before a run does.
+
+    Pressed again, it interrupts at once. Outside the main thread, where Python delivers no signals, the list stays empty.
+    """
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def note(number, frame):
+        pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+def _numbered(words):
+    """`(word, "0")`, `(word, "1")`, ... where a word comes again."""
+    seen: dict[str, int] = {}
+    for word in words:
+        seen[word] = seen.get(word, -1) + 1
+        yield word, str(seen[word])
 
 
 class Network(brainstate.nn.Module):
@@ -51,7 +84,9 @@ class Network(brainstate.nn.Module):
 
     def __init__(self, *parts, seed: int = 0, dt=None):
         super().__init__()
-        self.seed = seed
+        if not isinstance(seed, (int, np.integer)):
+            raise TypeError(f"Network: seed is {seed!r}, expected an integer")
+        self.seed = int(seed)
         self.projections = [part for part in parts if isinstance(part, Projection)]
         self.drives = [part for part in parts if isinstance(part, PoissonInput)]
         for part in parts:
@@ -61,6 +96,7 @@ class Network(brainstate.nn.Module):
         self._name_populations()
         self._dt = None
         self._loops: dict = {}
+        self._states: dict[str, brainstate.State] = {}
         self._build()
         if dt is not None:
             self._set_dt(dt)
@@ -93,21 +129,35 @@ class Network(brainstate.nn.Module):
         return np.random.default_rng([int(self.seed) & 0xFFFFFFFFFFFFFFFF, *(zlib.crc32(word.encode()) for word in words)])
 
     def _build(self):
-        self.projections.sort(key=Projection.seed_words)  # sums do not depend on the order of the parts
-        seen: dict[str, int] = {}
-        for projection in self.projections:
-            if projection.network is not None:
-                raise ValueError(f"{projection.name} is in another network already: make a new Projection")
-            words = projection.seed_words()
-            seen[words] = seen.get(words, -1) + 1
-            projection.build(self._rng("structure", words, str(seen[words])), self._rng("weight", words, str(seen[words])))
-            projection.network = self
+        for index, projection in enumerate(self.projections):
+            if projection.network is not None or any(projection is other for other in self.projections[:index]):
+                where = "in another network already" if projection.network is not None else "given twice"
+                raise ValueError(f"{projection.name} is {where}: make a new Projection")
+        self._check_steps()
+        self.projections.sort(key=Projection.order)  # sums do not depend on the order of the parts
+        self.drives.sort(key=PoissonInput.order)
+        self._drive_keys = [" ".join(words) for words in _numbered(repr(drive) for drive in self.drives)]
+        for projection, words in zip(self.projections, _numbered(projection.seed_words() for projection in self.projections)):
+            projection.build(self._rng("structure", *words), self._rng("weight", *words))
         self.synapses = self._shared_synapses()
-        self._states: dict[str, brainstate.State] = {}
         self._matrices = [self._device_matrix(projection) for projection in self.projections]
         self.reset()
         for projection in self.projections:
             self._warn_of_odd_strength(projection)
+        for projection in self.projections:  # last, so that the parts of a network that could not be built are as they were
+            projection.network = self
+
+    def _check_steps(self):
+        """Populations that ran before keep the dt they ran with, and a network has one."""
+        ran = [population for population in self.populations if population.dt is not None]
+        for population in ran:
+            if population.dt != ran[0].dt:
+                across = [p.name for p in self.projections if {p.pre.population.dt, p.post.population.dt} == {population.dt, ran[0].dt}]
+                joined = f" (joined by {', '.join(across)})" if across else ""
+                raise ValueError(
+                    f"population {ran[0].label} ran with dt = {ran[0].dt} ms and population {population.label} with dt = "
+                    f"{population.dt} ms{joined}: a network has one dt, make the populations anew"
+                )
 
     def _shared_synapses(self) -> list[tuple[Population, object]]:
         """Each synapse with a state of its own: one for every population and equal value."""
@@ -158,14 +208,26 @@ class Network(brainstate.nn.Module):
                 kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
         for index in range(len(self.projections)):
             kept[f"paths{index}"] = jnp.zeros(len(paths.TAKEN), jnp.int32)
-        self._states = {key: brainstate.HiddenState(value) for key, value in kept.items()}
+        self._keep(kept)
         if self._dt is not None:
             self._make_rings()
+
+    def _keep(self, values):
+        """Set states of the network itself; one that is there stays the same object, which compiled functions hold on to."""
+        for key, value in values.items():
+            if key in self._states:
+                self._states[key].restore_value(value)
+            else:
+                self._states[key] = brainstate.HiddenState(value)
+
+    def path_counts(self, projection):
+        """How often each path of `paths.TAKEN` delivered for a projection, int32 (3,)."""
+        return self._states[f"paths{self.projections.index(projection)}"].value
 
     def _make_rings(self):
         for label, slots in self._ring_slots().items():
             size = next(p.size for p in self.populations if p.label == label)
-            self._states[f"ring.{label}"] = brainstate.HiddenState(jnp.zeros((slots, packed_size(size)), jnp.uint8))
+            self._keep({f"ring.{label}": jnp.zeros((slots, packed_size(size)), jnp.uint8)})
 
     def _ring_slots(self) -> dict[str, int]:
         slots: dict[str, int] = {}
@@ -185,15 +247,17 @@ class Network(brainstate.nn.Module):
         number = float(plain(dt, u.ms, "dt"))
         if not (np.isfinite(number) and number > 0):
             raise ValueError(f"dt is {dt}, expected a positive time")
-        if self._dt is not None and number != self._dt:
+        if self._dt is not None and not np.isclose(number, self._dt, rtol=1e-6, atol=0):
             raise ValueError(f"this network runs at dt = {self._dt} ms and cannot go on at {number} ms: build it anew")
         for population in self.populations:
-            if population.dt not in (None, number):
+            if population.dt is not None and not np.isclose(number, population.dt, rtol=1e-6, atol=0):
                 raise ValueError(
                     f"population {population.label} is part of a network with dt = {population.dt} ms, and this one has dt = {number} ms: "
                     "use one dt, or another population"
                 )
         if self._dt is None:
+            for projection in self.projections:
+                projection.warn_of_rounding(number)
             self._dt = number
             for population in self.populations:
                 population.dt = number
@@ -212,8 +276,6 @@ class Network(brainstate.nn.Module):
                 getattr(population, name).value = value if unit is None else u.Quantity(value, unit=unit)
         for key, state in self._states.items():
             state.value = tree["kept"][key]
-        for index, projection in enumerate(self.projections):
-            projection.path_counts = tree["kept"][f"paths{index}"]
 
     # -- the schedule -------------------------------------------------------------------------------------------------------
 
@@ -235,8 +297,8 @@ class Network(brainstate.nn.Module):
             self._deliver(index, projection, matrices[index], due, kept, states, jumps, pending)
         for (i, name), factor in pending.items():  # states that no projection delivered to
             states[i] = {**states[i], name: states[i][name] * jnp.asarray(factor, states[i][name].dtype)}
-        for drive in self.drives:
-            arriving = drive.weight * drive.counts(clock.key(repr(drive)), self._dt)
+        for drive, words in zip(self.drives, self._drive_keys):
+            arriving = drive.weight * drive.counts(clock.key(words), self._dt)
             self._add(drive, arriving, states, jumps)
         for population in self.populations:
             state = new[population.label]
@@ -325,7 +387,7 @@ class Network(brainstate.nn.Module):
           progress: show a progress bar; None shows one on a terminal.
           backend: a backend asked for by name, as with `brainevent.backend`.
 
-        Ctrl-C ends the run early and returns what was recorded until then.
+        Ctrl-C ends the run at the end of a chunk (0.25 s) and returns what was recorded until then; a second one raises at once.
 
         Raises:
           ValueError: a negative time, an unknown population or state; brainunit.UnitMismatchError: wrong units.
@@ -353,10 +415,9 @@ class Network(brainstate.nn.Module):
         )
 
     def _n_steps(self, duration) -> int:
-        ratio = steps_of(duration, self._dt * u.ms, "duration")
-        if not (np.isfinite(ratio) and ratio >= 0):
-            raise ValueError(f"duration is {duration}: a run takes a time of at least 0 ms")
-        return round(ratio)
+        if not 0 <= plain(duration, u.ms, "duration") < np.inf:
+            raise ValueError(f"duration is {duration}, expected a time of at least 0 ms")
+        return round(steps_of(duration, self._dt * u.ms, "duration"))
 
     def _loop(self, external, recorder, backend):
         """The compiled loop for this kind of recording and input: any number of steps up to the rows of the buffers."""
@@ -386,25 +447,22 @@ class Network(brainstate.nn.Module):
         done, rows, busy, timed = 0, min(recorder.rows, 10), 0.0, 0
         hidden = None if progress is None else not progress
         bar = tqdm(total=n_steps * self._dt / 1e3, unit="s", disable=hidden, bar_format="{l_bar}{bar}| {n:.3g}/{total:.3g} s of biological time [{elapsed}<{remaining}, {rate_fmt}]")
-        interrupted = False
-        with bar:
-            try:
-                while done < n_steps:
-                    n = min(rows, n_steps - done)
-                    started = time.perf_counter()
-                    tree, buffers = jax.block_until_ready(loop(tree, buffers, self._matrices, values, root, n))
-                    took = time.perf_counter() - started
-                    if done:  # the first chunk compiles
-                        busy, timed = busy + took, timed + n
-                        rows = max(1, min(recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
-                    recorder.collect(buffers, first + done, n)
-                    done += n
-                    bar.update(n * self._dt / 1e3)
-            except KeyboardInterrupt:
-                interrupted = True
-                warnings.warn(f"interrupted after {done * self._dt:.6g} of {n_steps * self._dt:.6g} ms: what was recorded is kept", stacklevel=3)
+        with bar, ctrl_c() as interrupted:
+            while done < n_steps and not interrupted:
+                n = min(rows, n_steps - done)
+                started = time.perf_counter()
+                tree, buffers = jax.block_until_ready(loop(tree, buffers, self._matrices, values, root, n))
+                took = time.perf_counter() - started
+                if done:  # the first chunk compiles
+                    busy, timed = busy + took, timed + n
+                    rows = max(1, min(recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
+                recorder.collect(buffers, first + done, n)
+                done += n
+                bar.update(n * self._dt / 1e3)
         self._restore(tree)
-        return done, interrupted, timed * self._dt / 1e3 / busy if busy else None
+        if interrupted:
+            warnings.warn(f"interrupted after {done * self._dt:.6g} of {n_steps * self._dt:.6g} ms: what was recorded is kept", stacklevel=3)
+        return done, bool(interrupted), timed * self._dt / 1e3 / busy if busy else None
 
     def summary(self) -> str:
         """Populations, schedule, and for each projection synapses, bytes, format, path, and the size of one PSP."""

@@ -3,8 +3,9 @@
 import brainunit as u
 import numpy as np
 
-MOST_SPIKES = 15_000  # a raster of more shows every k-th neuron, or it is a grey block
+MOST_SPIKES = 8_000  # a raster of more shows every k-th neuron, or it is a grey block
 MOST_SYNAPSES = 200_000  # so does a picture of a connectivity
+DPI = 130  # of saved pictures
 MOST_TRACES = 5  # panels of traces, one a neuron
 COLOURS = ("#2166ac", "#c2410c", "#2a8a57", "#7b4fa3", "#8a6d1d", "#c0508a")  # told apart in grey too: the first two are E and I
 
@@ -17,7 +18,7 @@ def _pyplot():
 
 def _save(plt, figure, path):
     if path is not None:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=DPI)
         plt.close(figure)
     return figure
 
@@ -31,7 +32,7 @@ def plot_run(run, views, *, labels=None, path=None):
         raise ValueError(f"plot: {len(names)} labels for {len(views)} populations: give one label each")
     plt = _pyplot()
     traces = _traces(run, views)
-    heights = [3.4, 1.2] + [0.75] * len(traces)
+    heights = [2.9, 1.1] + [0.65] * len(traces)
     figure, axes = plt.subplots(
         len(heights), 1, sharex=True, figsize=(9, 1.0 + sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
     )
@@ -49,23 +50,25 @@ def plot_run(run, views, *, labels=None, path=None):
 
 def _raster(ax, run, views, names):
     """One row a neuron, the views from bottom to top; every k-th neuron where all would be too many."""
+    from matplotlib.ticker import MaxNLocator
+
     every = max(1, -(-sum(run.spikes(view)[1].size for view in views) // MOST_SPIKES))
     offset, middles = 0, []
     for view, colour in zip(views, _colours(views)):
         times, ids = run.spikes(view)
         shown = ids % every == 0
         rows = -(-view.size // every)
-        size = float(np.clip(220 / max(sum(-(-v.size // every) for v in views), 1), 1.6, 6))
+        size = float(np.clip(400 / max(sum(-(-v.size // every) for v in views), 1), 3, 8))
         ax.plot(times.to_decimal(u.ms)[shown], ids[shown] // every + offset, ".", color=colour, ms=size, mew=0, rasterized=True)
         middles.append(offset + rows / 2)
         offset += rows
-    labels = [f"{name}\n{view.size:,} neurons\n{run.rate(view).to_decimal(u.Hz):.3g} Hz" for name, view in zip(names, views)]
+    labels = [f"{name}\n{view.size:,} neurons\n{run.rate(view).to_decimal(u.Hz):.1f} Hz" for name, view in zip(names, views)]
     for middle, label, colour in zip(_apart(middles, offset), labels, _colours(views)):
         ax.annotate(label, (1.01, middle), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small")
     ax.set_ylabel("neuron" if every == 1 else f"neuron (1 in {every} shown)")
+    ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, offset * every) if tick <= offset * every]
+    ax.set_yticks([tick / every for tick in ticks], [f"{tick:.0f}" for tick in ticks])
     ax.set_ylim(-0.5, offset - 0.5)
-    if every > 1:
-        ax.yaxis.set_major_formatter(lambda row, _: f"{row * every:.0f}")
 
 
 def _apart(middles, total):
@@ -84,15 +87,15 @@ def _colours(views):
 def _rates(ax, run, views):
     """Population rates; the start-up transient may leave the axis, and its height is then written down."""
     width = _bin(run)
-    top, highest = 0.0, 0.0
-    for view, colour in zip(views, _colours(views)):
+    top, highest, lowest = 0.0, 0.0, np.inf
+    for index, (view, colour) in enumerate(zip(views, _colours(views))):
         times, rates = (quantity.mantissa for quantity in run.population_rate(view, bin=width * u.ms))
-        ax.plot(times, rates, lw=1.0, color=colour)
-        settled = rates[rates.size // 10 :]
-        top, highest = max(top, settled.max(initial=0)), max(highest, rates.max(initial=0))
-    top = 1.15 * (highest if highest <= 2 * top else top)
-    ax.set_ylim(0, top or 1)
-    if highest > top:
+        ax.plot(times, rates, lw=0.9, color=colour, zorder=3 - 0.1 * index)
+        settled = rates[rates.size // 3 :]
+        top, highest, lowest = max(top, settled.max()), max(highest, rates.max()), min(lowest, settled.mean())
+    squashed = highest > 2 * top and lowest > 0.02 * highest
+    ax.set_ylim(0, 1.15 * (top if squashed else highest) or 1)
+    if squashed:
         text = f"first peak {highest:.0f} Hz"
         ax.annotate(text, (0.0, 1.0), xycoords="axes fraction", xytext=(4, -1), textcoords="offset points", va="bottom", fontsize="x-small")
     ax.set_ylabel("rate (Hz)")
@@ -100,9 +103,9 @@ def _rates(ax, run, views):
 
 
 def _bin(run) -> float:
-    """A round bin width (ms) that is a multiple of dt and leaves about 400 bins, at least 1 ms where the run is long enough."""
-    wanted = max(run.n_steps * run.dt / 400, 1.0)
-    width = max((step * 10.0**power for power in range(0, 6) for step in (1, 2, 5) if step * 10.0**power <= wanted), default=1.0)
+    """A round bin width (ms), at least 0.5, that is a multiple of dt and leaves 400 bins or a few more."""
+    wanted = max(run.n_steps * run.dt / 400, 0.5)
+    width = max(step * 10.0**power for power in range(-1, 7) for step in (1, 2, 5) if step * 10.0**power <= wanted)
     return max(1, round(width / run.dt)) * run.dt
 
 
@@ -140,7 +143,8 @@ def _draw_traces(axes, run, traces):
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         span = (high - low) or 1.0
         ax.plot(times, values, lw=0.8, color=colour)
-        ax.vlines(spikes, high, high + 0.35 * span, lw=0.8, color=colour)
+        before = np.rint(spikes / run.dt).astype(int) - 2 - run.first_step
+        ax.vlines(spikes, values[np.maximum(before, 0)], high + 0.35 * span, lw=0.8, color=colour)
         ax.set_ylim(low - 0.08 * span, high + 0.4 * span)
         ax.locator_params(axis="y", nbins=3)
         ax.set_ylabel("" if unit.is_unitless else f"{unit}")

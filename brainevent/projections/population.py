@@ -2,7 +2,7 @@
 
 import abc
 import itertools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import brainstate
 import brainunit as u
@@ -56,7 +56,9 @@ class View:
         return self.population[slice(*_bounds(item, self.size, self.label, self.start))]
 
     def __getattr__(self, name: str):
-        if not name.startswith("_") and name in self.population.state_units:
+        if name.startswith("_") or name == "population":  # asked for while a copy is made
+            raise AttributeError(name)
+        if name in self.population.state_units:
             return StateView(self, name)
         raise AttributeError(f"{self.label} has no state {name!r}: its states are {', '.join(self.population.state_units)}")
 
@@ -76,6 +78,9 @@ def _bounds(item, size: int, label: str, offset: int = 0) -> tuple[int, int]:
         item = slice(item, item + 1 or None)
     if not isinstance(item, slice):
         raise TypeError(f"{label}[{item!r}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
+    for bound in (item.start, item.stop):
+        if not isinstance(bound, (int, np.integer, type(None))):
+            raise TypeError(f"{label}[{item.start}:{item.stop}]: {bound!r} is no whole number: use int({bound!r})")
     if item.step not in (None, 1):
         raise ValueError(f"{label}[{item.start}:{item.stop}:{item.step}]: a view has step 1; reorder the neurons, or use FromPairs")
     for bound in (item.start, item.stop):
@@ -130,6 +135,9 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     @property
     def whole(self) -> bool:
         return True
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} has no {name!r}: its states are {', '.join(type(self).state_units)}")
 
     def __len__(self):
         return self.size

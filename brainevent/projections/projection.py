@@ -1,5 +1,7 @@
 """`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
 
+import warnings
+
 import brainunit as u
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from .population import as_view
 from .quantities import inside, plain, steps_of
 from .rules import FromMatrix, OneToOne, Rule
 from .synapses.base import Synapse
+from .values import check_values, digest
 
 
 class Projection:
@@ -41,7 +44,7 @@ class Projection:
     """
 
     def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", name: str | None = None):
-        self.pre, self.post = as_view(pre), as_view(post)
+        self.pre, self.post = (self._end(side, end) for side, end in (("first", pre), ("last", post)))
         self.given_name = name
         if not isinstance(synapse, Synapse):
             raise TypeError(f"{self.name}: the third argument is a synapse, got {synapse!r}: Projection(pre, connectivity, synapse, post)")
@@ -50,8 +53,9 @@ class Projection:
         self.rule, self._matrix = self._understood(connectivity)
         weight = self.rule.weight if self.rule is not None else self._matrix.data
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
+        if not isinstance(weight, Distribution):
+            check_values(weight, f"{self.name}: weight")
         self._delay = self._checked_delay(delay)
-        self.path_counts = None
         self.network = None
 
     # -- construction -------------------------------------------------------------------------------------------------------
@@ -60,6 +64,13 @@ class Projection:
     def name(self) -> str:
         """The given name, or `pre -> post`."""
         return self.given_name or f"{self.pre.label} -> {self.post.label}"
+
+    @staticmethod
+    def _end(side: str, end):
+        try:
+            return as_view(end)
+        except TypeError as error:
+            raise TypeError(f"Projection(pre, connectivity, synapse, post): the {side} argument is wrong: {error}") from None
 
     def _understood(self, connectivity):
         """`(rule, None)` or `(None, matrix)`."""
@@ -77,16 +88,25 @@ class Projection:
     def _checked_delay(self, delay):
         if delay is None:
             return 0.0
+        if isinstance(delay, Distribution):
+            raise TypeError(f"{self.name}: delay is {delay!r}, expected one time for the projection; a delay per synapse is not served")
         number = np.asarray(plain(delay, u.ms, f"{self.name}: delay"))
         if number.ndim:
-            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time for the projection")
+            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time for the projection; a delay per synapse is not served")
         if not np.isfinite(number) or number < 0:
             raise ValueError(f"{self.name}: delay is {delay}, expected a time of at least 0 ms")
         return float(number)
 
     def seed_words(self) -> str:
-        """What the random numbers of this projection are keyed by, besides the network's seed: not its place in the script."""
-        return f"{self.pre.label}->{self.post.label}|{self.rule!r}|{self.synapse!r}|{self._delay}|{self.given_name}"
+        """What the random numbers of this projection are keyed by, besides the network's seed.
+
+        Not its place in the script, nor its weight, format, delay or synapse: to change one of these leaves the graph as it is.
+        """
+        return f"{self.pre.label}->{self.post.label}|{type(self.rule).__name__}|{self.given_name}"
+
+    def order(self) -> tuple:
+        """Where the projection comes among others, whatever the order in which they were written."""
+        return self.seed_words(), digest(self.rule, self._matrix, self.synapse, self._delay, self.path)
 
     def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
         """Sample the rule and store the synapses in the format asked for (a network calls this)."""
@@ -108,6 +128,8 @@ class Projection:
     def _stored(self, weights, indptr, indices):
         """The sampled synapses in the format that the rule names, or that suits their density."""
         shape, word = (self.pre.size, self.post.size), self.rule.format
+        if word == "jit":
+            raise NotImplementedError(f'{self.name}: format="jit" is not served yet: leave it out, or use "csr", "fixed" or "dense"')
         if word == "auto":
             word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if indices.size > 0.5 * shape[0] * shape[1] else "csr"
         csr = CSR(weights, indices, indptr, shape=shape)
@@ -142,7 +164,10 @@ class Projection:
 
     @weight.setter
     def weight(self, value):
+        if isinstance(value, Distribution):
+            raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as `proj.weight = d.sample(rng, proj.n_synapses)`")
         self.synapse.check_weight(u.get_unit(value), self.name)
+        check_values(value, f"{self.name}: weight")
         self._matrix = self.matrix.with_data(self._in_inside_unit(value))
         if self.network is not None:
             self.network.refresh_matrix(self)
@@ -153,18 +178,18 @@ class Projection:
         return self._delay * u.ms
 
     def delay_steps(self, dt: float) -> int:
-        """`round(delay / dt)`, exact for multiples of dt; warns if rounding moves the delay by more than 1 %."""
-        ratio = steps_of(self._delay * u.ms, dt * u.ms, f"{self.name}: delay")
-        steps = int(np.floor(ratio + 0.5))
-        if self._delay and abs(steps * dt - self._delay) > 0.01 * self._delay:
-            import warnings
+        """`round(delay / dt)`, exact for multiples of dt."""
+        return int(np.floor(steps_of(self._delay * u.ms, dt * u.ms, f"{self.name}: delay") + 0.5))
 
+    def warn_of_rounding(self, dt: float) -> None:
+        """Warn if rounding to steps moves the delay by more than 1 %."""
+        acts_as = self.delay_steps(dt) * dt
+        if abs(acts_as - self._delay) > 0.01 * self._delay:
             warnings.warn(
-                f"{self.name}: delay {self.delay} is not a multiple of dt = {dt} ms and acts as {steps * dt:.6g} ms: "
+                f"{self.name}: delay {self._delay:.6g} ms is not a multiple of dt = {dt:.6g} ms and acts as {acts_as:.6g} ms: "
                 "choose a multiple, or a smaller dt",
-                stacklevel=2,
+                stacklevel=5,
             )
-        return steps
 
     @property
     def n_synapses(self) -> int:
@@ -201,6 +226,11 @@ class Projection:
         weights = self.matrix.per_synapse()
         frame = {"pre": pre + self.pre.start, "post": post + self.post.start, f"weight ({weights.unit})": np.asarray(weights.mantissa)}
         return pandas.DataFrame(frame | {"delay (ms)": np.full(pre.size, self._delay)})
+
+    @property
+    def path_counts(self):
+        """How often each path of `paths.TAKEN` ran so far; None before the projection is in a network."""
+        return None if self.network is None else self.network.path_counts(self)
 
     def explain(self) -> str:
         """Which format, kernel and path the projection takes, why, and how often each path ran so far."""

@@ -16,6 +16,8 @@ class Recorder:
     """The buffers of a compiled loop: packed spikes and subsets of states, one row a step, emptied to the host chunk by chunk."""
 
     def __init__(self, record, populations):
+        if not isinstance(record, (list, tuple, type(None))):
+            raise TypeError(f"record is {_named(record, populations)}, expected a list of states: record=[N.spikes, N[:5].V]")
         wanted = [population.spikes for population in populations if "spikes" in population.state_units] if record is None else record
         self.sources = [_resolved(item, populations) for item in wanted]
         self.names = [(item, f"{view.label}.{name}") for item, (view, name) in zip(wanted, self.sources)]
@@ -90,7 +92,15 @@ def _resolved(item, populations) -> tuple[View, str]:
                 if getattr(population, name) is item:
                     return as_view(population), name
     known = "; ".join(f"{population.label}: {', '.join(population.state_units)}" for population in populations)
-    raise ValueError(f"record: {item!r} is no state of a population of this network: record for example N.spikes or N[:5].V ({known})")
+    raise ValueError(
+        f"record: {_named(item, populations)} is no state of a population of this network: record for example N.spikes or N[:5].V ({known})"
+    )
+
+
+def _named(item, populations) -> str:
+    """A state by its population and name, or in one line; anything else as it prints."""
+    found = [f"{p.label}.{name}" for p in populations for name in p.state_units if getattr(p, name) is item]
+    return found[0] if found else f"a {type(item).__name__} of another owner" if isinstance(item, brainstate.State) else repr(item)
 
 
 class Run:

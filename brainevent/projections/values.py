@@ -1,6 +1,10 @@
 """Parameter values at the boundary: units split and joined, checks, text and equality."""
 
+import dataclasses
+import zlib
+
 import brainunit as u
+import jax
 import numpy as np
 
 
@@ -32,6 +36,34 @@ def describe(value) -> str:
     if isinstance(plain, str | bool | complex) or np.asarray(plain).dtype.kind not in "iuf" or np.ndim(plain):
         return repr(value)
     return f"{float(plain):.12g}{suffix}"
+
+
+def digest(*values) -> int:
+    """A number that is the same for parameters of the same content: arrays element by element, anything else by its text."""
+    total = 0
+    for value in values:
+        for part in _contents(value):
+            total = zlib.crc32(part, total)
+    return total
+
+
+def _contents(value):
+    if dataclasses.is_dataclass(value):
+        yield type(value).__name__.encode()
+        for field in dataclasses.fields(value):
+            yield from _contents(getattr(value, field.name))
+    elif hasattr(value, "tocoo") and not hasattr(value, "tree_flatten"):  # of scipy
+        entries = value.tocoo()
+        for array in (entries.row, entries.col, entries.data):
+            yield from _contents(array)
+    elif isinstance(value, np.ndarray):
+        yield repr((value.shape, value.dtype)).encode()
+        yield np.ascontiguousarray(value).data.cast("B") if value.size else b""
+    else:
+        leaves, structure = jax.tree.flatten(value)
+        yield str(structure).encode()
+        for leaf in leaves:
+            yield from _contents(np.asarray(leaf)) if hasattr(leaf, "__array__") else [repr(leaf).encode()]
 
 
 def same_value(a, b) -> bool:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.inplace import fire
-from ..distributions import sample_like
+from ..distributions import Distribution, sample_like
 from ..population import Population
 from ..quantities import per_neuron, plain, steps_of
 from ..synapses.base import total_input
@@ -75,6 +75,8 @@ class LIF(Population):
         if np.any(np.asarray(self.own["V_reset"]) >= self.own["V_th"]):
             raise ValueError(f"LIF: V_reset={V_reset} must be below V_th={V_th}, or the neuron would never stop spiking")
         self.method, self.V_init = method, V_rest if V_init is None else V_init
+        if not isinstance(self.V_init, Distribution):
+            per_neuron(self.V_init, u.mV, self.size, f"LIF {name or ''}: V_init")
         self._make_states()
 
     def initial(self, rng):

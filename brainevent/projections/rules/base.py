@@ -12,7 +12,7 @@ import numpy as np
 from brainevent.projections.distributions import Distribution, sample_like
 from brainevent.projections.values import check_values, describe, same_value, with_unit
 
-FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense", "jit")
+FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense")
 
 
 @dataclass(frozen=True, repr=False, eq=False)

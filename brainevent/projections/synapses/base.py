@@ -8,6 +8,7 @@ import brainunit as u
 import numpy as np
 
 from ..quantities import plain
+from ..values import describe
 
 
 def _key(value):
@@ -34,7 +35,7 @@ class Parameters:
         return hash(self.key())
 
     def __repr__(self):
-        shown = ", ".join(f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        shown = ", ".join(f"{f.name}={describe(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{type(self).__name__}({shown})"
 
 
@@ -132,6 +133,7 @@ def numeric_peak(weight, own, decay_tau, driving, conductance) -> float:
         rest = R * g * driving / rate
         V = rest + (V - rest) * np.exp(-dt * rate / tau)
         g *= np.exp(-dt / decay_tau)
-        peak = V if abs(V) > abs(peak) else peak
+        if abs(V) <= abs(peak):  # one peak, then decay
+            break
+        peak = V
     return float(peak)
-

@@ -31,6 +31,8 @@ class Expon(Synapse):
 
     def __post_init__(self):
         time_constant(self.tau, None, "Expon: tau")
+        if not isinstance(self.output, Output):
+            raise TypeError(f"Expon: output is {self.output!r}, expected COBA(E=0 * u.mV) or CUBA()")
 
     @property
     def unit(self):

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import brainunit as u
+import numpy as np
 
 from ..quantities import plain
+from ..values import describe
 from .base import Output
 
 
@@ -44,7 +46,9 @@ class COBA(Output):
     unit = u.nS
 
     def __post_init__(self):
-        plain(self.E, u.mV, "COBA: E")
+        number = np.asarray(plain(self.E, u.mV, "COBA: E"))
+        if number.ndim or not np.isfinite(number):
+            raise ValueError(f"COBA: E is {describe(self.E)}, expected one finite voltage for all post neurons")
 
     def affine(self, state, V):
         return state * float(plain(self.E, u.mV, "COBA: E")), state
