@@ -401,7 +401,7 @@ BAD = [
     (lambda: OneToOne(weight=np.array([1, np.inf]) * u.nS), r"OneToOne: weight holds inf at position 1, but expected finite numbers"),
     (lambda: OneToOne(weight="strong"), r"OneToOne: weight is 'strong', but expected real numbers"),
     (lambda: AllToAll(weight=np.ones((2, 2))), r"AllToAll: weight=<array 2x2>, but expected a scalar, a 1-D array .*FromMatrix"),
-    (lambda: AllToAll(format="ell"), r"AllToAll: format='ell', but expected one of auto, csr, csc, coo, fixed, dense, jit; use 'auto'"),
+    (lambda: AllToAll(format="ell"), r"AllToAll: format='ell', but expected one of auto, csr, csc, coo, fixed, dense; use 'auto'"),
     (lambda: FromPairs([0, 1], [0]), r"FromPairs: pre has length 2 and post 1, but expected one length"),
     (lambda: FromPairs([0.0], [0]), r"FromPairs: pre has dtype float64 and shape \(1,\), but expected a 1-D array of integers"),
     (lambda: FromPairs([True], [0]), r"FromPairs: pre has dtype bool"),

@@ -1,0 +1,1 @@
+"""Workloads side by side with peers: `python -m benchmarks`."""
