@@ -39,7 +39,10 @@ def as_ids(ids, name: str, owner: str):
     if isinstance(ids, jax.Array):
         if not jnp.issubdtype(ids.dtype, jnp.integer):
             raise TypeError(f"{owner}: {name} has dtype {ids.dtype}, expected integers: use {name}.astype(int)")
-        return ids
+        if jnp.issubdtype(ids.dtype, jnp.signedinteger):
+            return ids
+        if not is_concrete(ids):  # kernels take signed ids; what does not fit turns negative, which they refuse
+            return ids.astype(np.int32)
     ids = np.asarray(ids)
     if ids.size == 0:
         return jnp.asarray(ids.astype(np.int32))
@@ -241,6 +244,8 @@ class Connectivity(u.sparse.SparseMatrix):
         if not is_concrete(mantissa) and nse is None:
             raise ValueError(f"{cls.__name__}.fromdense: under jit the nonzeros cannot be counted: pass nse=")
         mantissa = jnp.asarray(mantissa)
+        if nse is not None and is_concrete(mantissa) and nse < (found := int(jnp.count_nonzero(mantissa))):
+            raise ValueError(f"{cls.__name__}.fromdense: nse={nse}, but the matrix has {found} nonzeros: pass at least that many")
         row, col = jnp.nonzero(mantissa, size=nse, fill_value=0) if nse is not None else np.nonzero(np.asarray(mantissa))
         data = mantissa[row, col]
         if nse is not None:
@@ -278,7 +283,8 @@ class Connectivity(u.sparse.SparseMatrix):
     def _weigh_ends(self, y, w, *, transpose):
         w = self.data if w is None else w
         mantissa, unit = u.split_mantissa_unit(unwrap(y))
-        mantissa = jnp.asarray(mantissa, self.dtype)
+        mantissa = jnp.asarray(mantissa)
+        mantissa = mantissa.astype(jnp.promote_types(self.dtype, mantissa.dtype) if jnp.issubdtype(mantissa.dtype, jnp.floating) else self.dtype)
         if mantissa.shape != (self.shape[int(transpose)],):
             raise ValueError(f"{self!r}: y has shape {mantissa.shape}, expected ({self.shape[int(transpose)]},)")
         ones = jnp.ones(self.shape[1 - int(transpose)], mantissa.dtype)
@@ -332,9 +338,13 @@ class Connectivity(u.sparse.SparseMatrix):
             rows, *cols = item
             return self[rows][(..., *cols)]
         n = self.shape[0]
-        ids = jnp.arange(n)[item] if isinstance(item, slice) or is_concrete(item) and not np.isscalar(item) else item
-        if is_concrete(ids) and np.size(ids) and not (-n <= int(np.min(ids)) and int(np.max(ids)) < n):
-            raise IndexError(f"{self!r}: row {item} is out of range for {n} pre neurons")
+        if is_concrete(*jax.tree.leaves(item)):
+            try:
+                ids = np.arange(n)[np.asarray(item) if isinstance(item, jax.Array) else item]
+            except IndexError as error:
+                raise IndexError(f"{self!r}: cannot take row {item} of {n} pre neurons ({error})") from None
+        else:
+            ids = item
         ids = jnp.asarray(ids)
         return EventArray((ids[..., None] + n * (ids[..., None] < 0)) == jnp.arange(n)) @ self
 

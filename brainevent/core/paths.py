@@ -24,10 +24,10 @@ class Costs:
     """Nanoseconds a unit of work of each path, on one core of a 2-core x86-64 machine; a write to a target costs what its cache does."""
 
     near: float = 0.8  # a delivery by scatter, targets within CACHE_BYTES
-    far: float = 3.0  # the same, targets beyond
+    far: float = 3.4  # the same, targets beyond
     gather: float = 1.0  # a stored synapse by gather
-    row: float = 0.25  # an entry of an active row of a dense matrix
-    product: float = 0.2  # an entry of a dense matrix
+    row: float = 0.09  # an entry of an active row of a dense matrix
+    product: float = 0.09  # an entry of a dense matrix
 
     def scatter(self, target_bytes: int) -> float:
         """A delivery onto targets of that size."""
@@ -36,7 +36,7 @@ class Costs:
 
 CACHE_BYTES = 1 << 20
 COSTS = Costs()
-MIRROR_BYTES = int(os.environ.get("BRAINEVENT_MIRROR_BYTES", 64 << 20))  # `auto` keeps a mirror for gathering up to this size
+MIRROR_BYTES = int(os.environ.get("BRAINEVENT_MIRROR_BYTES", 96 << 20))  # `auto` keeps a mirror for gathering up to this size
 
 
 def check_path(path: str, owner: str) -> str:

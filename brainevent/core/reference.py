@@ -64,7 +64,7 @@ def correlate_dense(A, ct, x, *, wshape, transpose, event, batched):
     """The outer product, summed over columns."""
 
     def outer(ct, x):
-        ct, x = (v.reshape(v.shape[0], -1) for v in (ct, x.astype(ct.dtype)))
+        ct, x = (v[:, None] if v.ndim == 1 else v for v in (ct, x.astype(ct.dtype)))
         left, right = (x, ct) if transpose else (ct, x)
         return jnp.matmul(left, right.T, preferred_element_type=_accumulator(ct.dtype), precision="highest").astype(ct.dtype)
 

@@ -91,7 +91,7 @@ class Network(brainstate.nn.Module):
         self.drives = [part for part in parts if isinstance(part, PoissonInput)]
         for part in parts:
             if not isinstance(part, (Projection, PoissonInput, Population)):
-                raise TypeError(f"Network takes projections, Poisson inputs and populations, got {part!r}")
+                raise TypeError(f"Network takes projections, Poisson inputs and populations, one by one (Network(*parts)), got {part!r}")
         self.populations = self._found_populations(parts)
         self._name_populations()
         self._dt = None
@@ -440,7 +440,9 @@ class Network(brainstate.nn.Module):
 
     def _run_chunks(self, loop, external, recorder, first, n_steps, progress):
         """Run the loop chunk by chunk; returns steps done, whether interrupted, simulated seconds a second."""
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets, whose bar is then text
+            from tqdm.auto import tqdm
 
         tree, buffers = jax.tree.map(jnp.copy, self._collect()), recorder.buffers()
         values, root = [jnp.asarray(value) for value in external.values], jax.random.key(self.seed)

@@ -66,9 +66,9 @@ def _raster(ax, run, views, names):
     for middle, label, colour in zip(_apart(middles, offset), labels, _colours(views)):
         ax.annotate(label, (1.01, middle), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small")
     ax.set_ylabel("neuron" if every == 1 else f"neuron (1 in {every} shown)")
-    ticks = [tick for tick in MaxNLocator(5, integer=True).tick_values(0, offset * every) if tick <= offset * every]
+    ticks = [tick for tick in MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(0, offset * every) if tick <= offset * every]
     ax.set_yticks([tick / every for tick in ticks], [f"{tick:.0f}" for tick in ticks])
-    ax.set_ylim(-0.5, offset - 0.5)
+    ax.set_ylim(-0.5, offset)
 
 
 def _apart(middles, total):

@@ -188,4 +188,4 @@ class Run:
     def __repr__(self):
         spikes = ", ".join(f"{label}: {ids.size} spikes" for label, (_, ids) in self._spikes.items())
         ended = " interrupted" if self.interrupted else ""
-        return f"Run({self.duration},{ended} {spikes}{'; ' if self._states else ''}{', '.join(self._states)})"
+        return f"Run({self.n_steps * self.dt:.6g} ms,{ended} {spikes}{'; ' if self._states else ''}{', '.join(self._states)})"

@@ -57,8 +57,9 @@ class LIF(Population):
         name=None,
     ):
         super().__init__(size, name=name)
+        owner = f"LIF {name or ''}".rstrip()
         self.own = {
-            key: per_neuron(value, unit, self.size, f"LIF {name or ''}: {key}")
+            key: per_neuron(value, unit, self.size, f"{owner}: {key}")
             for key, value, unit in (
                 ("tau", tau, u.ms),
                 ("V_rest", V_rest, u.mV),
@@ -69,14 +70,15 @@ class LIF(Population):
             )
         }
         if method not in METHODS:
-            raise ValueError(f"LIF: method {method!r}, expected one of {METHODS}")
-        if np.min(self.own["tau"]) <= 0 or np.min(self.own["R"]) <= 0 or np.min(self.own["tau_ref"]) < 0:
-            raise ValueError(f"LIF: tau={tau} and R={R} must be positive, tau_ref={tau_ref} at least 0")
+            raise ValueError(f"{owner}: method {method!r}, expected one of {METHODS}")
+        for key, given, fine in (("tau", tau, np.greater), ("R", R, np.greater), ("tau_ref", tau_ref, np.greater_equal)):
+            if not np.all(fine(self.own[key], 0)):
+                raise ValueError(f"{owner}: {key} is {given}, expected {'a positive value' if fine is np.greater else 'at least 0 ms'}")
         if np.any(np.asarray(self.own["V_reset"]) >= self.own["V_th"]):
-            raise ValueError(f"LIF: V_reset={V_reset} must be below V_th={V_th}, or the neuron would never stop spiking")
+            raise ValueError(f"{owner}: V_reset={V_reset} must be below V_th={V_th}, or the neuron would never stop spiking")
         self.method, self.V_init = method, V_rest if V_init is None else V_init
         if not isinstance(self.V_init, Distribution):
-            per_neuron(self.V_init, u.mV, self.size, f"LIF {name or ''}: V_init")
+            per_neuron(self.V_init, u.mV, self.size, f"{owner}: V_init")
         self._make_states()
 
     def initial(self, rng):

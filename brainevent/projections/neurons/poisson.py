@@ -27,9 +27,10 @@ class Poisson(Population):
 
     def __init__(self, size, *, rate, name=None):
         super().__init__(size, name=name)
-        self.rate = per_neuron(rate, u.kHz, self.size, f"Poisson {name or ''}: rate")
+        owner = f"Poisson {name or ''}".rstrip()
+        self.rate = per_neuron(rate, u.kHz, self.size, f"{owner}: rate")
         if np.min(self.rate) < 0:
-            raise ValueError(f"Poisson {name or ''}: rate is {rate}, expected at least 0 Hz")
+            raise ValueError(f"{owner}: rate is {rate}, expected at least 0 Hz")
         self._make_states()
 
     def initial(self, rng):

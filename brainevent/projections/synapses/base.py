@@ -102,7 +102,8 @@ class Synapse(Parameters, abc.ABC):
         """Raise an error naming the projection and both units if the weight's unit is not the synapse's."""
         if not unit.has_same_dim(self.unit):
             given = "no unit" if unit.is_unitless else f"unit {unit}"
-            raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}")
+            remedy = f"multiply it by u.{self.unit}, or a sparse matrix as CSR.fromscipy(S, unit=u.{self.unit})" if unit.is_unitless else "convert it, or use another synapse"
+            raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}: {remedy}")
 
 
 def total_input(synapses, V):
