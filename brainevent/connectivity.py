@@ -12,6 +12,7 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .core import kernels
 from .core.operator import correlate, propagate
@@ -20,7 +21,7 @@ from .events import EventArray, MaskedFloat, unwrap
 
 def is_concrete(*arrays) -> bool:
     """Whether none of the arrays is a tracer (so that their values can be looked at)."""
-    return not any(isinstance(a, jax.core.Tracer) for a in arrays)
+    return not any(isinstance(a, Tracer) for a in arrays)
 
 
 def as_weights(data):
@@ -44,15 +45,13 @@ def as_ids(ids, name: str, owner: str):
         if not is_concrete(ids):  # kernels take signed ids; what does not fit turns negative, which they refuse
             return ids.astype(np.int32)
     ids = np.asarray(ids)
-    if ids.size == 0:
-        return jnp.asarray(ids.astype(np.int32))
-    if not np.issubdtype(ids.dtype, np.integer):
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
         raise TypeError(f"{owner}: {name} has dtype {ids.dtype}, expected integers: use {name}.astype(int)")
-    if max(int(ids.max()), -int(ids.min())) <= np.iinfo(np.int32).max:
-        return jnp.asarray(ids.astype(np.int32, copy=False))
-    if not jax.config.read("jax_enable_x64"):
+    wide = ids.size and max(int(ids.max()), -int(ids.min())) > np.iinfo(np.int32).max
+    if wide and not jax.config.read("jax_enable_x64"):
         raise ValueError(f"{owner}: {name} holds {int(ids.max())}, beyond 32 bits: set jax_enable_x64 before building it")
-    return jnp.asarray(ids.astype(np.int64, copy=False))
+    with jax.ensure_compile_time_eval():  # constants stay concrete under jit, so that they are checked there too
+        return jnp.asarray(ids.astype(np.int64 if wide else np.int32, copy=False))
 
 
 def reordered(data, order):
@@ -278,13 +277,14 @@ class Connectivity(u.sparse.SparseMatrix):
         """`w_k * y[col_k]` for every synapse k, `y` of shape (n_post,); `w` defaults to the weights. Differentiable."""
         return self._weigh_ends(y, w, transpose=True)
 
-    yw_to_w, yw_to_w_transposed = dt2t, dt2t_transposed
+    yw_to_w, yw_to_w_transposed = dt2t, dt2t_transposed  # pyright: ignore[reportAssignmentType]
 
     def _weigh_ends(self, y, w, *, transpose):
         w = self.data if w is None else w
         mantissa, unit = u.split_mantissa_unit(unwrap(y))
         mantissa = jnp.asarray(mantissa)
-        mantissa = mantissa.astype(jnp.promote_types(self.dtype, mantissa.dtype) if jnp.issubdtype(mantissa.dtype, jnp.floating) else self.dtype)
+        floating = jnp.issubdtype(mantissa.dtype, jnp.floating)
+        mantissa = mantissa.astype(jnp.promote_types(self.dtype, mantissa.dtype) if floating else self.dtype)
         if mantissa.shape != (self.shape[int(transpose)],):
             raise ValueError(f"{self!r}: y has shape {mantissa.shape}, expected ({self.shape[int(transpose)]},)")
         ones = jnp.ones(self.shape[1 - int(transpose)], mantissa.dtype)

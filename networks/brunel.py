@@ -8,6 +8,8 @@ constant 20 ms, threshold 20 mV and reset 10 mV above rest, refractory time 2 ms
 external) or -g J (I). An external train has eta times the rate that would just reach the threshold on average,
 nu_thr = theta / (J C_E tau) = 10 Hz.
 
+V(0) is uniform between rest and threshold.
+
     regime   g    eta   the network is       a neuron spikes
     SR       3    2     synchronous          regularly
     SI-fast  6    4     synchronous, fast    irregularly
@@ -17,7 +19,7 @@ nu_thr = theta / (J C_E tau) = 10 Hz.
 
 import brainunit as u
 
-from brainevent.projections import LIF, Delta, FixedInDegree, Network, PoissonInput, Projection
+from brainevent.projections import LIF, Delta, FixedInDegree, Network, PoissonInput, Projection, Uniform
 
 from .command_line import Model, parser, simulate
 
@@ -47,7 +49,7 @@ def build(scale: float = 1.0, seed: int = 42, *, regime: str = "AI") -> Model:
     g, eta = REGIMES[regime]
     nu_thr = THETA / (J * C_E * TAU)
     n = round(12_500 * scale)
-    N = LIF(n, tau=TAU, V_rest=0 * u.mV, V_th=THETA, V_reset=V_RESET, tau_ref=TAU_REF, name="N")
+    N = LIF(n, tau=TAU, V_rest=0 * u.mV, V_th=THETA, V_reset=V_RESET, tau_ref=TAU_REF, V_init=Uniform(0 * u.mV, THETA), name="N")
     E, I = N[: n * 4 // 5], N[n * 4 // 5 :]
     net = Network(
         Projection(E, FixedInDegree(C_E, weight=J), Delta(), N, delay=DELAY),
@@ -60,7 +62,7 @@ def build(scale: float = 1.0, seed: int = 42, *, regime: str = "AI") -> Model:
 
 def main(words=None):
     """The command line."""
-    arguments = parser("brunel", __doc__.splitlines()[0], lasting="600ms")
+    arguments = parser("brunel", __doc__.splitlines()[0], lasting="300ms")
     arguments.add_argument("--regime", choices=REGIMES, default="AI", help="the regime by its name in the paper (default: AI)")
     arguments = arguments.parse_args(words)
     simulate(build(arguments.scale, arguments.seed, regime=arguments.regime), arguments)

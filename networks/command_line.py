@@ -23,8 +23,8 @@ class Model(NamedTuple):
 def duration(text: str):
     """A time from the command line: `1000` (ms), `500ms`, `2 s`.
 
-    >>> duration("2 s")
-    2000. * msecond
+    >>> print(duration("2 s"))
+    2000. ms
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(ms|s|second|)\s*", text)
     if not match:
@@ -38,7 +38,9 @@ def parser(name: str, what: str, *, lasting: str = "1s") -> argparse.ArgumentPar
     made.add_argument("--scale", type=float, default=1.0, help="number of neurons, as a fraction of the full network (default: 1)")
     made.add_argument("--duration", type=duration, default=lasting, help=f"biological time: 1000 (ms), 500ms, 2s (default: {lasting})")
     made.add_argument("--seed", type=int, default=42, help="seed of connections, initial values and noise (default: 42)")
-    made.add_argument("--plot", metavar="PATH", default=f"{name}.png", help=f'where the picture goes, "none" for no picture (default: {name}.png)')
+    made.add_argument(
+        "--plot", metavar="PATH", default=f"{name}.png", help=f'where the picture goes, "none" for no picture (default: {name}.png)'
+    )
     made.add_argument("--backend", help="a kernel backend by name: xla, numba, ... (default: the fastest that serves)")
     made.add_argument("--progress", action=argparse.BooleanOptionalAction, help="a progress bar (default: on a terminal)")
     return made

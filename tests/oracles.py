@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # of large programs that run once
+
 
 def tolerance(dtype, terms: int) -> float:
     """Relative to the largest term: `terms` roundings of a sum in that dtype, and as many of the products in it."""
@@ -39,7 +41,7 @@ def connectivity_product(case, kind):
     """`apply(w, x, side)` of the connectivity; `w` flat or one number, a row of `x` an operand, the product by rows."""
 
     def apply(w, x, side):
-        A = case.with_weights(w) if w.ndim and w.shape != (1,) else case.A.with_data(w)
+        A = case.with_weights(w) if w.ndim and w.size == case.A.nse else case.A.with_data(w)
         return kind.wrap(x) @ A if side == "x @ A" else (A @ kind.wrap(x.T)).T
 
     return apply
@@ -59,7 +61,7 @@ def laws(apply, side, w, x, ct, *, full: bool):
     def loss(w, x):
         return jnp.sum(ct * jnp.sin(f(w, x)))
 
-    w0, x0, dw = w[0], x[0], w[1]
+    w0, x0, dw, dx = w[0], x[0], w[1], x[1]
     smooth = x.dtype != bool
     out = {
         "product": f(w0, x0),
@@ -72,7 +74,11 @@ def laws(apply, side, w, x, ct, *, full: bool):
         "weight gradient of each example": jax.vmap(jax.grad(loss), (None, 0))(w0, x),
     }
     if smooth:
-        out |= {"gradients": jax.grad(loss, (0, 1))(w0, x0), "jvp": jax.jvp(f, (w0, x0), (dw, x[1])), "jvp in x": jax.jvp(lambda x: f(w0, x), (x0,), (x[1],))[1]}
+        out |= {
+            "gradients": jax.grad(loss, (0, 1))(w0, x0),
+            "jvp": jax.jvp(f, (w0, x0), (dw, x[1])),
+            "jvp in x": jax.jvp(lambda x: f(w0, x), (x0,), (x[1],))[1],
+        }
     if full:
         pairs = w[:4].reshape(2, 2, -1), jnp.stack([x[:2], x[1:]])
         out |= {
@@ -94,7 +100,7 @@ def laws(apply, side, w, x, ct, *, full: bool):
             "gradients of rows": jax.grad(lambda w, x: jnp.sum(rows * jnp.sin(f(w, x))), (0, 1))(w0, x),
             "jacobians": jax.jacrev(f, (0, 1))(w0, x0),
             "gradients of each pair": jax.vmap(jax.grad(loss, (0, 1)), (1, 1), 1)(w[:3].T, x.T),
-            "third order": jax.jvp(lambda w, x: jax.jvp(jax.grad(loss, (0, 1)), (w, x), (dw, x[1]))[1], (w0, x0), (w[2], x[2]))[1],
+            "third order": jax.jvp(lambda w, x: jax.jvp(jax.grad(loss, (0, 1)), (w, x), (dw, dx))[1], (w0, x0), (w[2], x[2]))[1],
         }
     return out
 
@@ -109,15 +115,17 @@ def scalar_laws(apply, side, s, x, ct):
         return jnp.sum(ct * jnp.sin(f(s, x)))
 
     return {
-        "scalar": f(s[0], x[0]),
-        "(1,)": f(s[:1], x[0]),
-        "rows": f(s[0], x),
+        "scalar weight": f(s[0], x[0]),
+        "weight of shape (1,)": f(s[:1], x[0]),
+        "scalar weight, rows": f(s[0], x),
         "gradient of a scalar": jax.grad(loss)(s[0], x[0]),
         "gradient of (1,)": jax.grad(loss)(s[:1], x[0]),
         "vmap over scalars": jax.vmap(f, (0, None))(s, x[0]),
-        "vmap over both": jax.vmap(f)(s, x),
+        "vmap over scalars and x": jax.vmap(f)(s, x),
         "scalar gradient of each example": jax.vmap(jax.grad(loss))(s, x),
-        "second order": jax.jvp(jax.grad(loss), (s[0], x[0]), (s[1], jnp.zeros(x[0].shape, jax.dtypes.float0) if x.dtype == bool else x[1]))[1],
+        "second order in a scalar": jax.jvp(
+            jax.grad(loss), (s[0], x[0]), (s[1], jnp.zeros(x[0].shape, jax.dtypes.float0) if x.dtype == bool else x[1])
+        )[1],
     }
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ _targets = {}  # (kernel, operand signature, result signature) -> target name
 _handlers = {}  # target name -> compiled handler: keeps the machine code alive
 
 
-def call(kernel, outs, *operands, aliases=None):
+def call(kernel, outs, *operands, aliases=None) -> Any:
     """Run the numba function `kernel` on CPU arrays, as one native call of the compiled XLA program.
 
     Arguments:

@@ -17,6 +17,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -52,11 +53,11 @@ def _shape_of(skeleton, structure):
 def _propagate_abstract(w, x, *structure, skeleton, transpose, batched, **_):
     m = _shape_of(skeleton, structure)[int(transpose)]
     lead = int(batched)
-    return jax.core.ShapedArray((*x.shape[:lead], m, *x.shape[lead + 1 :]), w.dtype)
+    return ShapedArray((*x.shape[:lead], m, *x.shape[lead + 1 :]), w.dtype)
 
 
 def _correlate_abstract(ct, x, *structure, wshape, batched, **_):
-    return jax.core.ShapedArray((*ct.shape[: int(batched)], *wshape), ct.dtype)
+    return ShapedArray((*ct.shape[: int(batched)], *wshape), ct.dtype)
 
 
 def _propagate_run(w, x, *structure, skeleton, event, backend, batched, platform, **static):
@@ -84,7 +85,7 @@ def _bilinear_jvp(primitive, primals, tangents, **static):
         terms.append(primitive.bind(da, x, *structure, **static))
     if type(dx) is not ad.Zero and dx.dtype != jax.dtypes.float0:  # bool and integer events have no tangent
         terms.append(primitive.bind(a, dx.astype(a.dtype), *structure, **{**static, "event": False}))
-    return out, functools.reduce(jnp.add, terms) if terms else ad.Zero.from_primal_value(out)
+    return out, functools.reduce(jnp.add, terms) if terms else ad.Zero.from_primal_value(out)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _propagate_transpose(ct, w, x, *structure, transpose, event, **static):

@@ -3,8 +3,9 @@
 import brainunit as u
 import jax.numpy as jnp
 
-from ..connectivity import Connectivity
+from ..connectivity import Connectivity, is_concrete
 from ..events import is_event, set_dense_product
+from .compressed import check_range
 
 
 class Dense(Connectivity):
@@ -51,6 +52,9 @@ class Dense(Connectivity):
     @classmethod
     def from_coordinates(cls, data, row, col, *, shape, backend=None):
         mantissa, unit = u.split_mantissa_unit(data)
+        if is_concrete(row, col):
+            check_range(row, shape[0], "row", "Dense", "pre")
+            check_range(col, shape[1], "col", "Dense", "post")
         values = jnp.zeros(shape, jnp.asarray(mantissa).dtype).at[row, col].add(mantissa)
         return cls(values if unit.is_unitless else u.Quantity(values, unit=unit), backend=backend)
 

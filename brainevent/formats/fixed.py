@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..connectivity import is_concrete
-from .compressed import Compressed, line_starts, major_order
+from .compressed import Compressed, check_range, line_starts, major_order
 
 
 class _FixedCompressed(Compressed):
@@ -42,6 +42,7 @@ class _FixedCompressed(Compressed):
         if not is_concrete(major, minor):
             raise TypeError(f"{cls.__name__}: the length of a line cannot be read off traced coordinates: build it outside jit, or use CSR")
         major, minor = np.asarray(major), np.asarray(minor)
+        check_range(major, shape[cls.major], "the major ids", cls.__name__, ("pre", "post")[cls.major])
         order, n_lines = major_order(major, minor), shape[cls.major]
         major, minor = major[order], minor[order]
         starts = line_starts(major, n_lines)

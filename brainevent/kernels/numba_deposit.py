@@ -14,7 +14,8 @@ from ..formats.compressed import Compressed
 from ..formats.coo import COO
 from ..formats.dense import Dense
 from .numba_compressed import gather_line, scatter_blocks, scatter_lines, work_of, worth_splitting
-from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span, value
+from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span
+from .numba_plain import add_rows
 from .numba_stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
@@ -91,23 +92,11 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
 
 
 @njit
-def entry(x, i, out):
-    """What entry `i` counts: nothing unless it is active."""
-    return value(x, i, out) if x[i] != 0 else out.dtype.type(0)
-
-
-@njit
-def add_all_rows(x, w, out):
-    """`out += x @ w` over all rows, four at a time, so that `out` is loaded and stored a quarter as often."""
-    n = w.shape[0]
-    for i in range(0, n - 3, 4):
-        a, b, c, d = entry(x, i, out), entry(x, i + 1, out), entry(x, i + 2, out), entry(x, i + 3, out)
-        for j in range(out.shape[0]):
-            out[j] += a * w[i, j] + b * w[i + 1, j] + (c * w[i + 2, j] + d * w[i + 3, j])
-    for i in range(n // 4 * 4, n):
-        if x[i] != 0:
-            for j in range(out.shape[0]):
-                out[j] += w[i, j]
+def all_rows(rows, x, w, out):
+    """`out += x @ w` over all rows, silent or not; `rows` has room for all ids."""
+    for i in range(x.shape[0]):
+        rows[i] = i
+    add_rows(rows, x.shape[0], x.astype(out.dtype), w, 0, out.shape[0], out)
 
 
 def deposit_dense(target, counts, decay, x, w, window, costs, after, taken):
@@ -117,19 +106,16 @@ def deposit_dense(target, counts, decay, x, w, window, costs, after, taken):
     rows, count = active(x)
     if costs[0] * count <= costs[1] * w.shape[0]:
         taken[EVENT] += 1
-        for a in range(count):
-            i = rows[a]
-            for j in range(out.shape[0]):
-                out[j] += w[i, j]
+        add_rows(rows, count, x, w, 0, out.shape[0], out)
     else:
         taken[DENSE] += 1
-        add_all_rows(x, w, out)
+        all_rows(rows, x, w, out)
     return OK
 
 
 def _forced(path, costs):
     """The costs under which the wanted path always wins."""
-    return np.array({"auto": costs, "event": (0, 1), "dense": (1, 0)}[path], np.float32)
+    return np.array({"auto": costs, "event": (0, 1), "dense": (0, -1)}[path], np.float32)
 
 
 def _factor(decay, dtype):

@@ -16,7 +16,7 @@ from .numba_pieces import OK
 def pack_bits(spikes, out):
     """Eight bools at a time: the multiplication moves the lowest bit of each byte of a word into the top byte."""
     for i in range(spikes.shape[0] // 8):
-        word = load_word(spikes, i)
+        word = load_word(spikes, i)  # pyright: ignore[reportCallIssue]
         out[i] = (word * np.uint64(0x0102040810204080)) >> np.uint64(56)
     rest = spikes.shape[0] // 8 * 8
     out[rest // 8 :] = 0

@@ -1,5 +1,7 @@
 """The pieces that numba kernels are made of: active rows, spans of synapses, weights, specialised by type when compiled."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
@@ -9,7 +11,7 @@ from ..backends.numba_intrinsics import count_trailing_zeros, load_word
 OK, ID_OUT_OF_RANGE, BAD_POINTER = 0, 1, 2
 
 
-def weight(w, k, out):
+def weight(w, k, out) -> Any:
     """`w[k]`, or one (in the dtype of `out`) for a matrix without weights."""
     raise NotImplementedError
 
@@ -22,7 +24,7 @@ def _weight(w, k, out):
     return lambda w, k, out: w[k]
 
 
-def flat(w):
+def flat(w) -> Any:
     """Weights as a flat array; None stays None."""
     raise NotImplementedError
 
@@ -34,7 +36,7 @@ def _flat(w):
     return lambda w: w.reshape(w.size)
 
 
-def example(w, b):
+def example(w, b) -> Any:
     """The weights of example `b` of a batch; None stays None."""
     raise NotImplementedError
 
@@ -46,7 +48,7 @@ def _example(w, b):
     return lambda w, b: w[b]
 
 
-def value(x, i, out):
+def value(x, i, out) -> Any:
     """What an active entry counts: one for events (uint8), its value for floats."""
     raise NotImplementedError
 
@@ -65,7 +67,7 @@ def ids_of(structure):
     return structure[1]
 
 
-def span(structure, i):
+def span(structure, i) -> Any:
     """`(start, stop)` of the synapses of line i: from the pointer, or from k, the length of every line."""
     raise NotImplementedError
 
@@ -77,7 +79,7 @@ def _span(structure, i):
     return lambda structure, i: (np.int64(structure[0][i]), np.int64(structure[0][i + 1]))
 
 
-def active(x):
+def active(x) -> Any:
     """`(ids, count)`: the ids of the nonzero entries are `ids[:count]`; events are read eight at a time."""
     raise NotImplementedError
 
@@ -88,7 +90,7 @@ def _active(x):
         ids = np.empty(x.shape[0], np.int32)
         count = 0
         for i in range(x.shape[0] // 8):
-            word = load_word(x, i)
+            word = load_word(x, i)  # pyright: ignore[reportCallIssue]
             while word != 0:
                 byte = count_trailing_zeros(word) >> 3
                 ids[count] = 8 * i + byte

@@ -14,6 +14,7 @@ from . import numba_plain as plain
 
 SERVED = ("float32", "float64")
 THREADED_WORK = 100_000  # synapses of a call above which fork and join (about 10 us) is worth a second thread
+THREADED_ENTRIES = 500_000  # the same for entries of a dense matrix, which cost a tenth of a synapse
 
 
 def _operand(x, dtype):
@@ -88,7 +89,10 @@ def propagate_full(A, x, *, dtype, transpose, event, batched):
     """Active rows added up, or active columns read; a float product of matrices is XLA's."""
     x, m = _operand(x, dtype), A.shape[int(transpose)]
     if x.ndim == 1:
-        return call(plain.dense_rows if transpose else plain.dense_columns, _out((m,), dtype), x, A.data)
+        if threads()[0] == 1 or A.nse < THREADED_ENTRIES:
+            return call(plain.dense_rows if transpose else plain.dense_columns, _out((m,), dtype), x, A.data)
+        run, split = plain.dense_rows_threaded if transpose else plain.dense_columns_threaded, np.array([threads()[0]], np.int32)
+        return call(run, _out((m,), dtype), x, A.data, split, np.array([THREADED_ENTRIES], np.int32))
     wide = _columns(x, batched)
     weights = A.data if batched else A.data[None]
     weights = weights if transpose else jnp.swapaxes(weights, 1, 2)

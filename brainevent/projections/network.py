@@ -189,7 +189,7 @@ class Network(brainstate.nn.Module):
             warnings.warn(
                 f"{projection.name}: one spike moves V by {psp:.3g} mV, {abs(psp) / abs(distance):.2g} of the distance from rest to "
                 f"threshold ({distance:.3g} mV): check the units of weight and R",
-                stacklevel=4,
+                stacklevel=5,  # the line that made the network: brainstate's metaclass stands between
             )
 
     # -- state --------------------------------------------------------------------------------------------------------------

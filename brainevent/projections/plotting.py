@@ -43,7 +43,7 @@ def plot_run(run, views, *, labels=None, path=None):
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("time (ms)")
-    axes[0].set_xlim(run.first_step * run.dt, max(run.first_step + run.n_steps, 1) * run.dt)
+    axes[0].set_xlim(run.first_step * run.dt, (run.first_step + max(run.n_steps, 1)) * run.dt)
     figure.align_ylabels(axes)
     return _save(plt, figure, path)
 

@@ -1,5 +1,6 @@
 """`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
 
+import dataclasses
 import warnings
 
 import brainunit as u
@@ -56,6 +57,7 @@ class Projection:
         if not isinstance(weight, Distribution):
             check_values(weight, f"{self.name}: weight")
         self._delay = self._checked_delay(delay)
+        self._places = None
         self.network = None
 
     # -- construction -------------------------------------------------------------------------------------------------------
@@ -100,13 +102,16 @@ class Projection:
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
 
-        Not its place in the script, nor its weight, format, delay or synapse: to change one of these leaves the graph as it is.
+        Not its place in the script, nor its weight, format, delay or synapse: to change one of these leaves the graph as it is. (Where
+        several projections of one kind of rule run in parallel, a `name` of its own makes sure of that for each.)
         """
         return f"{self.pre.label}->{self.post.label}|{type(self.rule).__name__}|{self.given_name}"
 
     def order(self) -> tuple:
-        """Where the projection comes among others, whatever the order in which they were written."""
-        return self.seed_words(), digest(self.rule, self._matrix, self.synapse, self._delay, self.path)
+        """Where the projection comes among others, whatever the order in which they were written; by weight and format last."""
+        rule = {} if self.rule is None else {field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)}
+        weight, word = rule.pop("weight", None), rule.pop("format", "")
+        return self.seed_words(), digest(self.synapse, self._delay, *rule.values()), digest(weight, self._matrix), word, self.path
 
     def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
         """Sample the rule and store the synapses in the format asked for (a network calls this)."""
@@ -128,8 +133,6 @@ class Projection:
     def _stored(self, weights, indptr, indices):
         """The sampled synapses in the format that the rule names, or that suits their density."""
         shape, word = (self.pre.size, self.post.size), self.rule.format
-        if word == "jit":
-            raise NotImplementedError(f'{self.name}: format="jit" is not served yet: leave it out, or use "csr", "fixed" or "dense"')
         if word == "auto":
             word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if indices.size > 0.5 * shape[0] * shape[1] else "csr"
         csr = CSR(weights, indices, indptr, shape=shape)
@@ -168,9 +171,22 @@ class Projection:
             raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as `proj.weight = d.sample(rng, proj.n_synapses)`")
         self.synapse.check_weight(u.get_unit(value), self.name)
         check_values(value, f"{self.name}: weight")
-        self._matrix = self.matrix.with_data(self._in_inside_unit(value))
+        self._matrix = self.matrix.with_data(self._placed(self._in_inside_unit(value)))
         if self.network is not None:
             self.network.refresh_matrix(self)
+
+    def _placed(self, weights):
+        """Weights in the shape in which the format stores them; a dense matrix gets them where it has synapses."""
+        shape, given = self.matrix.weights_shape, jnp.shape(u.get_mantissa(weights))
+        dense = isinstance(self.matrix, Dense)
+        if dense and self._places is None:  # found once, since a weight of 0 hides a synapse
+            self._places = np.nonzero(np.asarray(u.get_mantissa(self.matrix.data)))
+        n = self._places[0].size if self._places is not None else self.matrix.nse
+        if given not in ((), (1,), (n,), shape):
+            raise ValueError(f"{self.name}: weight has shape {given}, expected a scalar, or ({n},): one a synapse, as `matrix` orders them")
+        if dense and given != shape:
+            return u.math.zeros_like(self.matrix.data).at[self._places].set(weights)
+        return weights.reshape(shape) if given == (n,) else weights
 
     @property
     def delay(self):
@@ -188,7 +204,7 @@ class Projection:
             warnings.warn(
                 f"{self.name}: delay {self._delay:.6g} ms is not a multiple of dt = {dt:.6g} ms and acts as {acts_as:.6g} ms: "
                 "choose a multiple, or a smaller dt",
-                stacklevel=5,
+                stacklevel=4,
             )
 
     @property

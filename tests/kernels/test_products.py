@@ -2,16 +2,20 @@
 
 import functools
 
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import compare, connectivity_product, dense_product, laws, scalar_laws
-from tables import EVENTS, FORMAT_BACKENDS, MAIN, NSE, SIDES, build, operand
+from oracles import QUICK, assert_close, compare, connectivity_product, dense_product, laws, scalar_laws
+from tables import ACTIVE, DTYPES, EVENTS, FORMAT_BACKENDS, FORMATS, MAIN, NSE, SHAPES, SIDES, build, operand
+
+import brainevent as be
+from brainevent.backends import numba_ffi
 
 pytestmark = pytest.mark.usefixtures("x64")
 
-FULL = ("bool EventArray", "float EventArray", "float")  # MaskedFloat is float, bool is bool EventArray: one primitive call each
+FULL = [(kind, side) for kind in ("bool EventArray", "float EventArray") for side in SIDES] + [("float", "A @ x")]  # the rest bind the same
 
 
 @functools.cache
@@ -28,15 +32,15 @@ def everything(products, w, s, x, ct, *, scalars):
     """The laws of each kind and side, `products` giving `apply` by kind; `scalars`: also those of one weight for all synapses."""
     out = {}
     for kind, side in x:
-        for law, value in laws(products[kind], side, w, x[kind, side], ct[side], full=kind in FULL).items():
+        for law, value in laws(products[kind], side, w, x[kind, side], ct[side], full=(kind, side) in FULL).items():
             out[kind, side, law] = value
-        if scalars and kind in FULL[:2]:
+        if scalars and "EventArray" in kind:
             for law, value in scalar_laws(products[kind], side, s, x[kind, side], ct[side]).items():
                 out[kind, side, law] = value
     return out
 
 
-@functools.partial(jax.jit, static_argnames="scalars")
+@functools.partial(jax.jit, static_argnames="scalars", compiler_options=QUICK)
 def dense_results(row, col, w, s, x, ct, *, scalars):
     def product(kind):
         apply = dense_product(row, col, MAIN, EVENTS[kind])
@@ -50,5 +54,209 @@ def test_every_law_holds(name, backend):
     case = build(name, backend=backend)
     products = {kind: connectivity_product(case, EVENTS[kind]) for kind in EVENTS}
     scalars = name != "Dense"
-    got = jax.jit(functools.partial(everything, products, scalars=scalars))(*inputs())
+    got = jax.jit(functools.partial(everything, products, scalars=scalars), compiler_options=QUICK)(*inputs())
     compare(got, dense_results(case.row, case.col, *inputs(), scalars=True), jnp.float64, NSE**2, name)
+
+
+def values_and_gradients(case, kind):
+    """`run(w, x, ct)`, by side: the product, and the gradients of its dot with `ct` (in x only where x is a float)."""
+    apply = connectivity_product(case, kind)
+
+    def run(w, x, ct):
+        out = {}
+        for side in SIDES:
+            loss = lambda w, x, side=side: jnp.vdot(ct[side], apply(w, x, side))  # noqa: E731
+            grads = jax.grad(loss, 0 if kind.bool else (0, 1))(w, x[side])
+            out[side] = apply(w, x[side], side), *(grads if isinstance(grads, tuple) else (grads,))
+        return out
+
+    return run
+
+
+def dense_values_and_gradients(case, kind, w, x, ct):
+    """The same by numpy."""
+    out = {}
+    matrix = case.matrix(w)
+    for side in SIDES:
+        M, source, target = (matrix, case.row, case.col) if side == "x @ A" else (matrix.T, case.col, case.row)
+        v = (x[side] != 0).astype(w.dtype) if kind.counted else x[side]
+        out[side] = (v @ M, v[source] * ct[side][target], *(() if kind.bool else (M @ ct[side],)))
+    return out
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_every_shape_and_activity(name, backend):
+    kinds = [EVENTS["bool EventArray"], EVENTS["float EventArray"], EVENTS["float"]]
+    cases = [(build(name, shape, backend=backend), kind) for shape in SHAPES for kind in kinds]
+    run = jax.jit(lambda inputs: [values_and_gradients(*case)(*i) for case, i in zip(cases, inputs)], compiler_options=QUICK)
+    for active in ACTIVE.values():
+        rng = np.random.default_rng(2)
+        inputs = []
+        for case, kind in cases:
+            x = {side: operand(rng, (n,), kind, active) for side, n in zip(SIDES, case.A.shape)}
+            inputs.append((rng.normal(size=case.row.size), x, {side: rng.normal(size=n) for side, n in zip(SIDES, case.A.shape[::-1])}))
+        for (case, kind), i, got in zip(cases, inputs, run(inputs)):
+            compare(got, dense_values_and_gradients(case, kind, *i), jnp.float64, NSE, repr(case.A))
+
+
+SERVED = [(n, b, d) for n, b in FORMAT_BACKENDS for d in DTYPES if b != "numba" or (d.startswith("float") and d != "float16")]
+
+
+@pytest.mark.parametrize("name, backend, dtype", [*SERVED, *((name, None, dtype) for name in FORMATS for dtype in ("float16", "bfloat16"))])
+def test_every_dtype(name, backend, dtype):
+    """Half precision sums in float32, so that one rounding to half is left: no more terms count than in a sum of 4."""
+    dtype, rng = DTYPES[dtype], np.random.default_rng(3)
+    case = build(name, dtype=dtype, backend=backend)
+    ct = {side: jnp.asarray(rng.normal(size=n), dtype) for side, n in zip(SIDES, MAIN[::-1])}
+    w = jnp.asarray(rng.normal(size=NSE), dtype)
+    kinds = {key: EVENTS[key] for key in ("bool EventArray", "float")}
+    x = {
+        key: {s: jnp.asarray(operand(rng, (n,), kind), bool if kind.bool else dtype) for s, n in zip(SIDES, MAIN)}
+        for key, kind in kinds.items()
+    }
+    got = jax.jit(lambda w, x, ct: {key: values_and_gradients(case, kinds[key])(w, x[key], ct) for key in kinds}, compiler_options=QUICK)(
+        w, x, ct
+    )
+    wide = lambda tree: jax.tree.map(lambda v: np.asarray(v) if v.dtype == bool else np.asarray(v, np.float64), tree)  # noqa: E731
+    for key, kind in kinds.items():
+        want = dense_values_and_gradients(case, kind, wide(w), wide(x[key]), wide(ct))
+        compare(got[key], want, dtype, 4 if jnp.dtype(dtype).itemsize == 2 else NSE, f"{name}, {key}")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_long_half_precision_sums_lose_one_rounding(name):
+    """300 weights of 1 + 1/128 in bfloat16, whose own sum stops at 256."""
+    A = FORMATS[name][0].from_coordinates(jnp.full(300, 1 + 2**-7, jnp.bfloat16), np.arange(300), np.zeros(300, int), shape=(300, 1))
+    got = jax.jit(lambda A: (be.EventArray(jnp.ones(300, bool)) @ A, jnp.ones(300, jnp.bfloat16) @ A))(A)
+    for y in got:
+        assert_close(y, [300 * (1 + 2**-7)], jnp.bfloat16, 4, 300)
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_dtypes_are_promoted(name, backend):
+    """Events take the dtype of the weights, floats promote it, integers do not; weights of integers and bools become floats."""
+    case = build(name, dtype=np.float32, backend=backend)
+    x = np.random.default_rng(4).integers(-2, 3, MAIN[0])
+    operands = {
+        "float64": x.astype(np.float64),
+        "float32": x.astype(np.float32),
+        "int": x,
+        "int events": be.EventArray(x),
+        "wide events": be.EventArray(x + 0.0),
+    }
+    got = jax.jit(lambda A, operands: {key: value @ A for key, value in operands.items()})(case.A, operands)
+    matrix = np.asarray(case.matrix(np.asarray(case.A.per_synapse(), np.float64)))
+    for key, value in got.items():
+        want = (x != 0) @ matrix if "events" in key else x @ matrix
+        assert_close(value, want, np.float64 if key == "float64" else np.float32, NSE if key != "float64" else 2 * NSE, 10, key)
+    for ones in (np.ones(case.A.weights_shape, int), np.ones(case.A.weights_shape, bool)):
+        assert case.A.with_data(ones).dtype == jnp.float64  # x64 is on: the default float
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_units_multiply_and_cancel(name, backend):
+    case, rng = build(name, backend=backend), np.random.default_rng(5)
+    w, v, e = np.asarray(case.A.per_synapse()), rng.normal(size=MAIN[0]), rng.random(MAIN[0]) < 0.5
+
+    @jax.jit
+    def run(A, v, e):
+        A = A * u.nS
+        return {
+            "current": (v * u.mV) @ A,
+            "masked": be.MaskedFloat(v * u.mV) @ A,
+            "events": be.EventArray(e) @ A,
+            "cancelled": (v / u.nS) @ A,
+            "gradient": jax.grad(lambda d: (be.EventArray(e) @ A.with_data(d * u.nS)).mantissa.sum())(A.data.mantissa),
+            "columns": A @ (jnp.stack([jnp.arange(MAIN[1]) * 1.0] * 2, 1) * u.mV),
+            "dt2t": A.dt2t(v * u.mV),
+            "row": A[2],
+            "dense": A.todense(),
+        }
+
+    got, matrix = run(case.A, v, e), case.matrix(w)
+    for key in ("current", "masked", "columns", "dt2t"):
+        assert got[key].unit.dim == u.pA.dim, key
+    for key, want in {
+        "current": v @ matrix,
+        "masked": v @ matrix,
+        "columns": np.stack([matrix @ np.arange(MAIN[1])] * 2, 1),
+        "dt2t": (w * v[case.row]).reshape(case.A.weights_shape),
+    }.items():
+        assert_close(got[key].to_decimal(u.pA), want, np.float64, NSE, 10, key)
+    for key, want in {"events": e @ matrix, "row": matrix[2], "dense": matrix}.items():
+        assert_close(got[key].to_decimal(u.nS), want, np.float64, NSE, 10, key)
+    assert isinstance(got["cancelled"], jax.Array)
+    assert_close(got["cancelled"], v @ matrix, np.float64, NSE, 10)
+    assert_close(got["gradient"].reshape(-1), e[case.row] * 1.0, np.float64, NSE)
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_what_is_an_event(name, backend):
+    """`!= 0`: negative numbers and NaN are events and count as one; `MaskedFloat` keeps the values (NaN too)."""
+    case = build(name, backend=backend)
+    matrix, x = case.matrix(np.asarray(case.A.per_synapse())), np.array([0.0, -2.0, np.nan, np.inf, -0.0])
+    counted, kept, right = jax.jit(
+        lambda x: (be.EventArray(x) @ case.A, be.MaskedFloat(x[:2]) @ case.A[:2], case.A @ be.EventArray(jnp.resize(x, MAIN[1])))
+    )(x)
+    assert_close(counted, matrix[1] + matrix[2] + matrix[3], np.float64, NSE, 10)
+    assert_close(kept, -2 * matrix[1], np.float64, NSE, 10)
+    assert_close(right, matrix @ (np.resize(x, MAIN[1]) != 0), np.float64, NSE, 10)
+    reached = np.zeros(MAIN[1], bool)
+    reached[case.col[case.row == 2]] = True
+    poisoned = np.asarray(jax.jit(lambda x: be.MaskedFloat(x) @ case.A)(np.where(np.isnan(x), x, 0.0)))
+    assert np.isnan(poisoned[reached]).all()
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_eager_equals_jit_and_registers_nothing_more(name, backend):
+    case, rng = build(name, backend=backend), np.random.default_rng(6)
+    x, v = be.EventArray(rng.random(MAIN[0]) < 0.5), rng.normal(size=MAIN[1])
+    run = lambda: (x @ case.A, case.A @ v)  # noqa: E731
+    jitted, eager = jax.jit(run)(), run()
+    before = len(numba_ffi._targets)
+    again = run()
+    assert len(numba_ffi._targets) == before
+    for a, b, c in zip(jitted, eager, again):
+        assert_close(a, b, np.float64, NSE)
+        assert np.array_equal(b, c)
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_each_example_has_a_matrix_of_its_own(name, backend):
+    """vmap over the structure, alone, with the operand, and twice."""
+    cases, rng = [build(name, backend=backend, seed=seed) for seed in range(4)], np.random.default_rng(7)
+    if len({jax.tree.structure(case.A) for case in cases}) > 1:  # one happens to be in order
+        pytest.fail("choose other seeds")
+    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves).reshape(2, 2, *leaves[0].shape), *(case.A for case in cases))
+    x = rng.normal(size=(4, MAIN[0]))
+
+    @jax.jit
+    def run(pairs, x):
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), pairs)
+        product = lambda A, x: x @ A  # noqa: E731
+        loss = lambda w, A, x: jnp.sum(jnp.sin(x @ A.with_data(w)))  # noqa: E731
+        return {
+            "structure": jax.vmap(product, (0, None))(flat, x[0]),
+            "both": jax.vmap(product)(flat, x),
+            "nested": jax.vmap(jax.vmap(product))(pairs, x.reshape(2, 2, -1)).reshape(4, -1),
+            "gradient": jax.vmap(jax.grad(loss))(flat.data, flat, x).reshape(4, -1),
+        }
+
+    got = run(pairs, x)
+    matrices = [case.matrix(np.asarray(case.A.per_synapse())) for case in cases]
+    each = np.stack([v @ M for v, M in zip(x, matrices)])
+    gradients = np.stack([v[case.row] * np.cos(y)[case.col] for v, y, case in zip(x, each, cases)])
+    want = {"structure": np.stack([x[0] @ M for M in matrices]), "both": each, "nested": each, "gradient": gradients}
+    compare(got, want, np.float64, NSE, name)
+
+
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
+def test_weight_gradients_of_examples_are_no_loop(name, backend):
+    case = build(name, backend=backend)
+    w, X = case.A.data, jnp.ones((3, MAIN[0]))
+    loss = lambda w, x: jnp.sum(jnp.sin(be.EventArray(x) @ case.A.with_data(w)))  # noqa: E731
+    each = jax.vmap(jax.grad(loss), (None, 0))
+    texts = str(jax.make_jaxpr(each)(w, X)), jax.jit(each).lower(w, X).as_text()
+    looped = jax.jit(lambda w, X: jax.lax.map(lambda x: jax.grad(loss)(w, x), X))
+    assert "scan" in str(jax.make_jaxpr(looped)(w, X)) and "stablehlo.while" in looped.lower(w, X).as_text()  # what they would hold
+    assert not any(word in texts[0] for word in ("scan", "while")) and "stablehlo.while" not in texts[1]

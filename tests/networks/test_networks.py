@@ -1,0 +1,165 @@
+"""The ready-made networks against numbers from outside: other simulators, the paper, and mean-field theory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import brainunit as u
+import numpy as np
+import pytest
+from scipy import integrate, optimize, special
+
+from networks import brunel, coba, command_line, cuba
+
+ROOT = Path(__file__).parents[2]
+
+
+def simulated(model, duration_ms):
+    return model.net.run(duration_ms * u.ms, dt=0.1 * u.ms, inputs=model.inputs, record=[model.E.population.spikes])
+
+
+def counts(run, view, start_ms):
+    """Spikes of a view in each 0.5 ms after the start-up."""
+    steps = np.rint(run.spikes(view)[0].mantissa / run.dt).astype(int) - 1 - round(start_ms / run.dt)
+    return np.bincount(steps[steps >= 0] // 5, minlength=-(-(run.n_steps - round(start_ms / run.dt)) // 5))
+
+
+def settled_rate(run, view, start_ms):
+    """The mean rate (Hz) after the start-up."""
+    binned = counts(run, view, start_ms)
+    return binned.sum() / view.size / (binned.size * 0.5e-3)
+
+
+def interval_cv(run, view, start_ms):
+    """The coefficient of variation of the interspike intervals, averaged over neurons with at least five of them."""
+    times, ids = run.spikes(view)
+    times, ids = times.mantissa[times.mantissa > start_ms], ids[times.mantissa > start_ms]
+    order = np.lexsort((times, ids))
+    same = np.diff(ids[order]) == 0
+    intervals, owner = np.diff(times[order])[same], ids[order][1:][same]
+    n, total, squares = (np.bincount(owner, weights) for weights in (None, intervals, intervals**2))
+    enough = n >= 5
+    mean = total[enough] / n[enough]
+    return float(np.mean(np.sqrt(np.maximum(squares[enough] / n[enough] - mean**2, 0)) / mean))
+
+
+def synchrony(run, view, start_ms):
+    """Standard deviation over mean of the population rate, and the frequency (Hz) of its largest peak."""
+    binned = counts(run, view, start_ms)
+    power = np.abs(np.fft.rfft(binned - binned.mean())) ** 2
+    return binned.std() / binned.mean(), np.fft.rfftfreq(binned.size, 0.5e-3)[power.argmax()]
+
+
+def mean_field_rate(g, eta):
+    """The rate (Hz) of model A in Brunel 2000: the solution of its eqs. 3 and 4 for a neuron driven by white noise."""
+
+    def escape(mean, deviation, tau=0.02, tau_ref=0.002, threshold=20.0, reset=10.0):
+        below, above = (reset - mean) / deviation, (threshold - mean) / deviation
+        return 1 / (tau_ref + tau * np.sqrt(np.pi) * integrate.quad(lambda x: special.erfcx(-x), below, above)[0])
+
+    def excess(rate, J=0.1, tau=0.02, C=1000, gamma=0.25):
+        external = eta * 10 * C
+        mean = J * tau * (external + C * rate * (1 - g * gamma))
+        return escape(mean, J * np.sqrt(tau * (external + C * rate * (1 + g * g * gamma)))) - rate
+
+    return optimize.brentq(excess, 0.1, 499)
+
+
+# Over seeds Brian2 2.9 gives 21.6 Hz, standard deviation 1.3 (COBA, 6 seeds), and 5.76 Hz, 0.34 (CUBA, 3 seeds), for the same 1,000 ms
+BRIAN2 = {"coba": (coba.build, 21.6, 1.3, 6), "cuba": (cuba.build, 5.76, 0.34, 3)}
+
+
+@pytest.mark.parametrize("name", BRIAN2)
+def test_rates_are_those_of_brian2(name):
+    build, mean, deviation, n_theirs = BRIAN2[name]
+    rates = []
+    for seed in range(1, 5):
+        model = build(seed=seed)
+        run = simulated(model, 1000)
+        rates.append(run.rate(model.E.population).mantissa)
+        assert run.rate(model.I).mantissa == pytest.approx(run.rate(model.E).mantissa, rel=0.15)  # the same drive reaches both
+    error = deviation * np.sqrt(1 / len(rates) + 1 / n_theirs)
+    assert abs(np.mean(rates) - mean) < 3 * error
+    assert max(abs(np.array(rates) - mean)) < 4 * deviation
+    assert name != "coba" or 20 < np.mean(rates) < 23  # as in NEST and GeNN
+
+
+@pytest.mark.parametrize("name", BRIAN2)
+@pytest.mark.parametrize("scale", [0.25, 2.0])
+def test_the_rate_stays_when_scaled(name, scale):
+    build, mean, deviation, _ = BRIAN2[name]
+    model = build(scale, 3)
+    assert len(model.E) + len(model.I) == 4000 * scale
+    rate = simulated(model, 1000).rate(model.E.population).mantissa
+    assert abs(rate - mean) < 3 * deviation / np.sqrt(scale)  # neurons are what is averaged over
+
+
+# Rates of the simulations in figure 8 of Brunel 2000 (B to D), and of its theory (mean_field_rate gives 55.8, 37.9 and 6.5 Hz)
+PAPER = {"SI-fast": (60.7, 55.8), "AI": (37.7, 38.0), "SI-slow": (5.5, 6.5)}
+
+
+def test_the_mean_field_is_the_papers():
+    for regime, (_, theory) in PAPER.items():
+        assert mean_field_rate(*brunel.REGIMES[regime]) == pytest.approx(theory, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "regime, tolerance, cv, modulation, frequency",
+    [  # regime, of the rate, range of CV of the intervals, of the modulation of the population rate, of its frequency (Hz)
+        ("SI-fast", 0.07, (0.6, 1.2), (0.8, 1.2), (150, 210)),  # the paper: 180 Hz
+        ("AI", 0.04, (0.3, 1.0), (0.0, 0.7), None),
+        ("SI-slow", 0.15, None, (1.2, 3.0), (14, 32)),  # the paper: 22 Hz; too few intervals in this time for a CV
+    ],
+)
+def test_irregular_regimes_of_brunel(regime, tolerance, cv, modulation, frequency):
+    model = brunel.build(seed=1, regime=regime)
+    run = simulated(model, 600)
+    assert settled_rate(run, model.E, 100) == pytest.approx(PAPER[regime][0], rel=tolerance)
+    assert settled_rate(run, model.I, 100) == pytest.approx(PAPER[regime][0], rel=tolerance)
+    strength, peak = synchrony(run, model.E, 100)
+    assert modulation[0] < strength < modulation[1]
+    assert frequency is None or frequency[0] < peak < frequency[1]
+    assert cv is None or cv[0] < interval_cv(run, model.E, 100) < cv[1]
+
+
+def test_synchronous_regular_regime_of_brunel():
+    model = brunel.build(0.2, 1, regime="SR")
+    run = simulated(model, 250)
+    assert settled_rate(run, model.E, 100) == pytest.approx(mean_field_rate(*brunel.REGIMES["SR"]), rel=0.07)
+    assert interval_cv(run, model.E, 100) < 0.05
+    assert synchrony(run, model.E, 100)[0] > 0.7
+
+
+def test_a_scaled_brunel_network_keeps_in_degrees_and_rate():
+    model = brunel.build(0.2, 1, regime="AI")
+    assert sorted({int(k) for p in model.net.projections for k in p.indegree()}) == [250, 1000]
+    assert settled_rate(simulated(model, 400), model.E, 100) == pytest.approx(PAPER["AI"][0], rel=0.05)
+
+
+def test_an_unknown_regime_is_an_error_that_lists_them():
+    with pytest.raises(ValueError, match=r"'ai'.*SR, SI-fast, AI, SI-slow"):
+        brunel.build(regime="ai")
+
+
+@pytest.mark.parametrize("text, ms", [("1000", 1000), ("500ms", 500), ("2 s", 2000), ("1.5s", 1500), ("1e3", 1000)])
+def test_durations(text, ms):
+    assert command_line.duration(text).to_decimal(u.ms) == ms
+
+
+@pytest.mark.parametrize("text", ["-5", "fast", "3 min", ""])
+def test_durations_that_are_none(text, capsys):
+    with pytest.raises(SystemExit):
+        command_line.parser("coba", "").parse_args(["--duration", text])
+    assert "--duration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, words", [("coba", []), ("cuba", ["--backend", "xla"]), ("brunel", ["--regime", "SR"])])
+def test_command_line(name, words, tmp_path):
+    arguments = ["--scale", "0.1", "--duration", "20ms", "--seed", "3", *words]
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-m", f"networks.{name}", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Network:" in done.stdout and "rate of E" in done.stdout and "rate of I" in done.stdout
+    assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,268 @@
+"""What a run records and gives back: spikes, rates, states, files, pictures; interruption and the progress bar."""
+
+import os
+import signal
+import threading
+
+import brainunit as u
+import numpy as np
+import pytest
+
+from brainevent.projections import LIF, Network, Poisson, network, recording
+from brainevent.projections.recording import Recorder, unpacked
+
+DT = 0.1
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    """20 driven neurons and 30 sources; V of some and spikes of all, 50 ms."""
+    N, source = LIF(20, V_init=np.linspace(-65, -51, 20) * u.mV, tau_ref=1 * u.ms, name="N"), Poisson(30, rate=200 * u.Hz, name="source")
+    net = Network(N, source, seed=1, dt=DT * u.ms)
+    run = net.run(50 * u.ms, inputs={N: np.linspace(160, 300, 20) * u.pA}, record=[N.spikes, source.spikes, N[3:6].V, N.refractory], progress=False)
+    return net, N, source, run
+
+
+def test_spikes_by_default():
+    N, source = LIF(2, name="N"), Poisson(3, rate=1 * u.kHz, name="source")
+    run = Network(N, source).run(2 * u.ms, dt=DT * u.ms, progress=False)
+    assert run.states == {}
+    for population in (N, source):
+        times, ids = run.spikes(population)
+        assert times.shape == ids.shape and u.get_unit(times) == u.ms
+    assert repr(run).startswith("Run(2") and "N: 0 spikes, source: " in repr(run)
+
+
+def test_spikes_are_sorted_and_views_count_from_their_start(simulation):
+    _, N, source, run = simulation
+    for population in (N, source):
+        times, ids = run.spikes(population)
+        order = np.lexsort((ids, times.mantissa))
+        np.testing.assert_array_equal(order, np.arange(ids.size))
+        assert 0 < times.mantissa.min() and times.mantissa.max() <= 50 + 1e-9
+    times, ids = run.spikes(source)
+    inside = (ids >= 10) & (ids < 25)
+    part_times, part_ids = run.spikes(source[10:25])
+    np.testing.assert_array_equal(part_ids, ids[inside] - 10)
+    np.testing.assert_array_equal(part_times.mantissa, times.mantissa[inside])
+
+
+def test_rates(simulation):
+    _, N, source, run = simulation
+    ids = run.spikes(source)[1]
+    assert run.rate(source).to_decimal(u.Hz) == pytest.approx(ids.size / 30 / 0.05)
+    assert run.rate(source[:7]).to_decimal(u.Hz) == pytest.approx((ids < 7).sum() / 7 / 0.05)
+    times, rates = run.population_rate(source, bin=5 * u.ms)
+    np.testing.assert_allclose(times.to_decimal(u.ms), np.arange(2.5, 50, 5))
+    counts = np.histogram(run.spikes(source)[0].to_decimal(u.ms) - 1e-6, bins=np.arange(0, 51, 5))[0]
+    np.testing.assert_allclose(rates.to_decimal(u.Hz), counts / 30 / 0.005)
+    assert run.population_rate(source)[0].shape == (50,)
+
+
+def test_subsets_of_states(simulation):
+    _, N, _, run = simulation
+    V = run.state(N[3:6].V)
+    assert V.shape == (500, 3) and u.get_unit(V) == u.mV
+    np.testing.assert_array_equal(V.mantissa, run.states["N[3:6].V"].mantissa)
+    np.testing.assert_allclose(V.mantissa[-1], np.asarray(N.V.value.mantissa)[3:6])
+    assert run.state(N.refractory).shape == (500, 20) and run.state("N.refractory").max() == 10
+    times, ids = run.spikes(N[3:6])
+    rows = np.rint(times.to_decimal(u.ms) / DT).astype(int) - 1
+    assert rows.size and set(V.mantissa[rows, ids]) == {-65.0}  # the row of a spike holds the reset
+    with pytest.raises(ValueError, match=r"N\[0:2\].V was not recorded \(recorded: N\[3:6\].V, N.refractory\): add it to record="):
+        run.state(N[:2].V)
+
+
+def test_only_what_was_asked_for(simulation):
+    net, N, source, _ = simulation
+    run = net.run(1 * u.ms, record=[N[:2].V], progress=False)
+    assert list(run.states) == ["N[0:2].V"]
+    with pytest.raises(ValueError, match=r"spikes of N were not recorded \(recorded: none\): add its .spikes"):
+        run.spikes(N)
+    run = net.run(1 * u.ms, record=[source[:5].spikes], progress=False)
+    assert run.spikes(source[:5])[1].size >= 0 and run.states == {}
+    assert net.run(1 * u.ms, record=[], progress=False).n_steps == 10
+
+
+def test_zero_duration(simulation):
+    net, N, _, _ = simulation
+    before = int(net._states["step"].value)
+    run = net.run(0 * u.ms, record=[N.spikes, N.V], progress=False)
+    assert int(net._states["step"].value) == before
+    assert run.state(N.V).shape == (0, 20) and run.spikes(N)[1].size == 0 and run.rate(N).to_decimal(u.Hz) == 0
+    assert run.times.shape == (0,)
+    assert run.population_rate(N)[1].to_decimal(u.Hz).sum() == 0
+
+
+def test_times_go_on(simulation):
+    net, N, source, _ = simulation
+    net.reset()
+    first, second = (net.run(5 * u.ms, progress=False) for _ in range(2))
+    np.testing.assert_allclose(second.times.to_decimal(u.ms), first.times.to_decimal(u.ms) + 5)
+    assert second.spikes(source)[0].mantissa.min() > 5
+    counts = second.population_rate(source, bin=1 * u.ms)
+    np.testing.assert_allclose(counts[0].to_decimal(u.ms), np.arange(5.5, 10))
+    assert counts[1].to_decimal(u.Hz).sum() * 30 / 1000 == pytest.approx(second.spikes(source)[1].size)
+
+
+def test_save(simulation, tmp_path):
+    _, N, source, run = simulation
+    run.save(tmp_path / "run.npz")
+    with np.load(tmp_path / "run.npz") as kept:
+        assert float(kept["dt_ms"]) == DT and int(kept["n_steps"]) == 500 and int(kept["first_step"]) == 0
+        for population in (N, source):
+            times, ids = run.spikes(population)
+            np.testing.assert_array_equal(kept[f"spikes/{population.label}/id"], ids)
+            np.testing.assert_allclose((kept[f"spikes/{population.label}/step"] + 1) * DT, times.to_decimal(u.ms))
+        np.testing.assert_array_equal(kept["states/N[3:6].V"], run.state(N[3:6].V).mantissa)
+        assert str(kept["unit/N[3:6].V"]) == "mV"
+
+
+def test_plot(simulation, tmp_path):
+    net, N, source, run = simulation
+    run.plot(N, source[:10], labels=["driven", "sources"], path=tmp_path / "run.png")
+    assert (tmp_path / "run.png").read_bytes()[:4] == b"\x89PNG"
+    net.reset()
+    silent = net.run(1 * u.ms, record=[N.spikes, N[:7].V], progress=False)
+    assert silent.spikes(N)[1].size == 0
+    silent.plot(N, path=tmp_path / "silent.svg")
+    net.run(0 * u.ms, record=[N.spikes, N.V], progress=False).plot(N, path=tmp_path / "empty.pdf")
+    assert all((tmp_path / name).stat().st_size > 1000 for name in ("silent.svg", "empty.pdf"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (lambda N: ((), {}), "at least one population"),
+        (lambda N: ((N,), {}), "spikes of N were not recorded"),
+        (lambda N: ((N,), {"labels": ["a", "b"]}), "2 labels for 1 populations"),
+    ],
+)
+def test_plot_of_what_is_not_there(simulation, arguments, message):
+    net, N, _, _ = simulation
+    targets, options = arguments(N)
+    with pytest.raises(ValueError, match=message):
+        net.run(1 * u.ms, record=[N[:1].V], progress=False).plot(*targets, **options)
+
+
+# -- buffers --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 1000])
+def test_packed_rows_come_back(n):
+    raster = np.random.default_rng(n).random((50, n)) < 0.1
+    raster[7], raster[8] = True, False
+    packed = np.packbits(np.pad(raster, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
+    steps, ids = unpacked(packed, 1000)
+    np.testing.assert_array_equal(np.stack([steps - 1000, ids]), np.stack(np.nonzero(raster)))
+
+
+@pytest.mark.parametrize("record, most", [(lambda N: [N.spikes], 32 << 20), (lambda N: [N.V, N.spikes], 32 << 20), (lambda N: [N[:1].V], 32 << 20)])
+def test_buffers_are_bounded(record, most):
+    """The device holds some MB of recording, however long the run and wide the population; the rest streams to the host."""
+    N = LIF(500_000, name="N")
+    recorder = Recorder(record(N), [N])
+    assert 1 <= recorder.rows <= 10_000
+    assert sum(buffer.nbytes for buffer in recorder.buffers().values()) <= most
+
+
+def test_small_buffers_record_the_same(simulation, monkeypatch):
+    net, N, source, _ = simulation
+    results = []
+    for size in (32 << 20, 100):
+        monkeypatch.setattr(recording, "BUFFER_BYTES", size)
+        net.reset()
+        run = net.run(20 * u.ms, record=[source.spikes, N.V], progress=False)
+        results.append((run.spikes(source)[0].mantissa, run.spikes(source)[1], run.state(N.V).mantissa))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- Ctrl-C and the bar ---------------------------------------------------------------------------------------------------------
+
+
+def check_interrupted(net, N, source, run):
+    """What was recorded is whole, and the network goes on from there."""
+    assert run.interrupted and "interrupted" in repr(run)
+    assert 0 < run.n_steps
+    assert run.state(N[:2].V).shape == (run.n_steps, 2) and run.times.shape == (run.n_steps,)
+    steps = np.rint(run.spikes(source)[0].to_decimal(u.ms) / DT).astype(int)
+    assert steps.max() <= run.n_steps
+    again = net.run(1 * u.ms, record=[N[:2].V, source.spikes], progress=False)
+    assert again.first_step == run.n_steps and not again.interrupted
+    net.reset()
+    whole = net.run((run.n_steps + 10) * DT * u.ms, record=[N[:2].V, source.spikes], progress=False)
+    V = np.concatenate([run.state(N[:2].V).mantissa, again.state(N[:2].V).mantissa])
+    np.testing.assert_array_equal(whole.state(N[:2].V).mantissa, V)
+
+
+def test_interrupted_between_chunks(simulation, monkeypatch):
+    net, N, source, _ = simulation
+    net.reset()
+    collect, calls = Recorder.collect, []
+
+    def interrupting(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        collect(self, *arguments)
+
+    monkeypatch.setattr(Recorder, "collect", interrupting)
+    monkeypatch.setattr(network, "CHUNK_SECONDS", 0.0)
+    with pytest.warns(UserWarning, match=r"interrupted after 2.1 of 10 ms: what was recorded is kept") as caught:
+        run = net.run(10 * u.ms, record=[N[:2].V, source.spikes], progress=False)
+    assert caught[0].filename == __file__
+    assert run.n_steps == 21  # chunks of 10, 10 and 1 steps
+    monkeypatch.undo()
+    check_interrupted(net, N, source, run)
+
+
+def test_interrupted_within_a_chunk(simulation):
+    """The signal comes while the device runs, and holds the only copy of the state."""
+    net, N, source, _ = simulation
+    net.reset()
+    handler = signal.getsignal(signal.SIGINT)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.warns(UserWarning, match="interrupted after"):
+        run = net.run(1e9 * u.ms, record=[N[:2].V, source.spikes], progress=False)
+    timer.join()
+    assert signal.getsignal(signal.SIGINT) is handler
+    check_interrupted(net, N, source, run)
+
+
+def test_interrupted_twice_ends_at_once(simulation, monkeypatch):
+    net, N, _, _ = simulation
+    net.reset()
+    monkeypatch.setattr(Recorder, "collect", lambda *_: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        net.run(10 * u.ms, progress=False)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert net.run(1 * u.ms, progress=False).first_step == 0  # as before the run
+
+
+def test_runs_in_another_thread(simulation):
+    net, _, _, _ = simulation
+    results = []
+    thread = threading.Thread(target=lambda: results.append(net.run(1 * u.ms, progress=False)))
+    thread.start()
+    thread.join()
+    assert results[0].n_steps == 10
+
+
+@pytest.mark.parametrize("progress, shown", [(True, True), (False, False), (None, False)])
+def test_progress_bar(simulation, progress, shown, capsys):
+    """None shows it on a terminal only, and pytest is none."""
+    net, _, _, _ = simulation
+    net.run(20 * u.ms, progress=progress)
+    text = capsys.readouterr().err
+    assert ("biological time" in text and "100%" in text and "0.02/0.02 s" in text) if shown else text == ""
+
+
+def test_speed_is_measured(simulation):
+    net, _, _, _ = simulation
+    run = net.run(50 * u.ms, progress=False)
+    assert run.speed > 0
+    assert run.duration.to_decimal(u.ms) == pytest.approx(50)
