@@ -93,7 +93,7 @@ def _rates(ax, run, views):
         ax.plot(times, rates, lw=0.9, color=colour, zorder=3 - 0.1 * index)
         settled = rates[rates.size // 3 :]
         top, highest, lowest = max(top, settled.max()), max(highest, rates.max()), min(lowest, settled.mean())
-    squashed = highest > 2 * top and lowest > 0.02 * highest
+    squashed = highest > 2 * top and lowest > 0.005 * highest
     ax.set_ylim(0, 1.15 * (top if squashed else highest) or 1)
     if squashed:
         text = f"first peak {highest:.0f} Hz"

@@ -83,7 +83,7 @@ def test_projections_with_equal_synapses_share_one_state():
     ]
     net = Network(*parts)
     assert len(net.synapses) == 4
-    shared = next(line for line in net.summary().splitlines() if line.startswith("Expon(tau=<array 3 ms>") and line.endswith("3"))
+    shared = next(line for line in net.summary().splitlines() if line.startswith("Expon(tau=<array 3 ") and line.endswith("3"))
     assert "post" in shared
 
 
