@@ -45,7 +45,15 @@ class Row:
         wanted = f"<= {self.at_most:g} {self.unit}" if self.at_most is not None else f">= {self.at_least:g}x" if self.at_least else ""
         peer = f"{self.peer}: {self.peer_value:.4g}" if self.peer_value is not None else self.peer
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}x"
-        return [self.bar, self.workload, f"{self.value:.4g} {self.unit}", peer, ratio, wanted, {True: "yes", False: "NO", None: ""}[self.met]]
+        return [
+            self.bar,
+            self.workload,
+            f"{self.value:.4g} {self.unit}",
+            peer,
+            ratio,
+            wanted,
+            {True: "yes", False: "NO", None: ""}[self.met],
+        ]
 
 
 HEAD = ["bar", "workload", "ours", "peer", "times faster", "wanted", "met"]

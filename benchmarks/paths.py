@@ -19,10 +19,18 @@ def matrices() -> dict:
     """Targets near and far in the caches, and a dense matrix."""
     rng = np.random.default_rng(0)
     sparse = lambda n, k: be.CSR(  # noqa: E731
-        rng.normal(size=n * k).astype(np.float32), np.sort(rng.integers(0, n, (n, k)), axis=1).reshape(-1), np.arange(n + 1) * k, shape=(n, n)
+        rng.normal(size=n * k).astype(np.float32),
+        np.sort(rng.integers(0, n, (n, k)), axis=1).reshape(-1),
+        np.arange(n + 1) * k,
+        shape=(n, n),
     )
     dense = be.Dense(rng.normal(size=(2000, 2000)).astype(np.float32))
-    return {"CSR 4,000 x 80": sparse(4_000, 80), "CSR 40,000 x 80": sparse(40_000, 80), "CSR 400,000 x 30": sparse(400_000, 30), "Dense 2,000": dense}
+    return {
+        "CSR 4,000 x 80": sparse(4_000, 80),
+        "CSR 40,000 x 80": sparse(40_000, 80),
+        "CSR 400,000 x 30": sparse(400_000, 30),
+        "Dense 2,000": dense,
+    }
 
 
 def delivery(A, path: str):
@@ -54,10 +62,12 @@ def measure(rounds: int) -> list[Row]:
             spikes = jnp.asarray(np.random.default_rng(1).random(A.shape[0]) < activity)
             for call in calls.values():
                 call(spikes)
-            figures = alternating({path: lambda call=call: call(spikes) for path, call in calls.items()}, rounds)
+            figures = alternating({path: lambda call=call, spikes=spikes: call(spikes) for path, call in calls.items()}, rounds)
             auto = figures.pop("auto")
             best = min(figures, key=figures.__getitem__)
             work = activity * A.nse
             each = ", ".join(f"{path} {figures[path] * 1e3 / (work if path == 'event' else A.nse):.2f} ns" for path in figures)
-            rows.append(Row("5", f"{name}, {activity:.2%} active, automatic path ({each})", auto, "us", best, figures[best], at_least=1 / 1.15))
+            rows.append(
+                Row("5", f"{name}, {activity:.2%} active, automatic path ({each})", auto, "us", best, figures[best], at_least=1 / 1.15)
+            )
     return rows

@@ -33,23 +33,38 @@ def matrices() -> dict:
     }
 
 
+def calls_of(A, peer, forward: bool) -> dict:
+    """Our product and those of the peers, as functions of a bool vector of spikes that return a function to be timed."""
+    sparse = not isinstance(peer, np.ndarray)
+    bcoo = jax_sparse.BCOO.from_scipy_sparse(peer.tocoo()) if sparse else jnp.asarray(peer)
+    product = jax.jit(lambda A, x: be.EventArray(x) @ A if forward else A @ be.EventArray(x))
+    theirs = jax.jit(lambda A, x: x @ A if forward else A @ x)
+    turned = peer.T if forward else peer
+
+    def ours(spikes):
+        events = jnp.asarray(spikes)
+        return lambda: _done(product(A, events))
+
+    def host(spikes):
+        x = spikes.astype(np.float32)
+        return lambda: _done(turned @ x)
+
+    def jax_peer(spikes):
+        x = jnp.asarray(spikes, jnp.float32)
+        return lambda: _done(theirs(bcoo, x))
+
+    return {"ours": ours, "scipy" if sparse else "numpy": host, "jax BCOO" if sparse else "jnp": jax_peer}
+
+
 def measure(rounds: int) -> list[Row]:
     """Microseconds a product, eagerly called and waited for; the peer quoted is the faster one."""
     rows = []
     for name, (A, peer) in matrices().items():
-        bcoo = jax_sparse.BCOO.from_scipy_sparse(peer.tocoo()) if name != "Dense" else jnp.asarray(peer)
         for forward in (True, False):
-            product = jax.jit(lambda A, x, forward=forward: be.EventArray(x) @ A if forward else A @ be.EventArray(x))
-            theirs = jax.jit(lambda A, x, forward=forward: x @ A if forward else A @ x)
-            turned = peer.T if forward else peer
+            makers = calls_of(A, peer, forward)
             for activity in ACTIVITIES:
-                x = np.random.default_rng(1).random(A.shape[0]) < activity
-                events, floats, plain = jnp.asarray(x), jnp.asarray(x, jnp.float32), x.astype(np.float32)
-                calls = {
-                    "ours": lambda: _done(product(A, events)),
-                    "scipy" if name != "Dense" else "numpy": lambda: _done(turned @ plain),
-                    "jax BCOO" if name != "Dense" else "jnp": lambda: _done(theirs(bcoo, floats)),
-                }
+                spikes = np.random.default_rng(1).random(A.shape[0]) < activity
+                calls = {who: make(spikes) for who, make in makers.items()}
                 for call in calls.values():
                     call()
                 figures = alternating(calls, 3 * rounds)

@@ -40,7 +40,7 @@ __all__ = [
     "backend",
     "coo2csr",
     "explain",
-    "projections",
+    "projections",  # pyright: ignore[reportUnsupportedDunderAll]
 ]
 
 

@@ -101,7 +101,8 @@ class Connectivity(u.sparse.SparseMatrix):
         shape = u.get_mantissa(data).shape
         if shape not in ((), (1,), self.weights_shape):
             raise ValueError(
-                f"{type(self).__name__}{list(self.shape)}: weights of shape {shape}, expected a scalar, (1,), or one a synapse, {self.weights_shape}"
+                f"{type(self).__name__}{list(self.shape)}: weights of shape {shape}, expected a scalar, (1,), "
+                f"or one a synapse, {self.weights_shape}"
             )
 
     # -- pytree -------------------------------------------------------------------------------------------------------------
@@ -179,7 +180,9 @@ class Connectivity(u.sparse.SparseMatrix):
     def __repr__(self):
         data = jax.tree.leaves(self.data)
         dtype = getattr(data[0], "dtype", "?") if data else "structure"
-        weight = "" if self.data is None or not hasattr(data[0], "shape") else f", {'one weight' if kernels.is_scalar(data[0]) else 'weights'}"
+        weight = (
+            "" if self.data is None or not hasattr(data[0], "shape") else f", {'one weight' if kernels.is_scalar(data[0]) else 'weights'}"
+        )
         unit = "" if not weight or self.unit.is_unitless else f" in {self.unit}"
         asked = f", backend={self.backend!r}" if self.backend else ""
         return f"{type(self).__name__}({dtype}{list(self.shape)}, nse={self.nse}{weight}{unit}{asked})"
@@ -319,7 +322,7 @@ class Connectivity(u.sparse.SparseMatrix):
             y = propagate(plain, columns, transpose=True, event=event).T.reshape(*lead, self.shape[1])
         else:
             y = propagate(plain, x, transpose=transpose, event=event)
-        return u.maybe_decimal(u.Quantity(y, unit=w_unit * x_unit))
+        return u.maybe_decimal(u.Quantity(y, unit=w_unit * x_unit))  # pyright: ignore[reportArgumentType]
 
     def _fitting(self, x, transpose):
         """`x` if its shape fits, else a clear error."""

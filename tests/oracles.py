@@ -90,6 +90,7 @@ def laws(apply, side, w, x, ct, *, full: bool):
             "gradient of vmap": jax.grad(lambda w: jnp.sum(jax.vmap(loss, (None, 0))(w, x)))(w0),
             "remat": jax.grad(jax.checkpoint(loss))(w0, x0),
             "scan": jax.grad(lambda w: jax.lax.scan(lambda c, x: (jnp.sin(c + f(w, x)), None), ct, x)[0].sum())(w0),
+            "reverse over reverse in w": jax.grad(lambda w: jnp.vdot(jax.grad(loss)(w, x0), dw))(w0),
             "second order in w": jax.jvp(jax.grad(lambda w: loss(w, x0)), (w0,), (dw,))[1],
         }
     if full and smooth:
@@ -97,6 +98,8 @@ def laws(apply, side, w, x, ct, *, full: bool):
         out |= {
             "hessian": jax.hessian(loss, (0, 1))(w0, x0),
             "reverse over reverse": jax.grad(lambda w, x: jnp.vdot(jax.grad(loss, 1)(w, x), x[::-1]), (0, 1))(w0, x0),
+            "reverse over reverse, w then both": jax.grad(lambda w, x: jnp.vdot(jax.grad(loss)(w, x), dw), (0, 1))(w0, x0),
+            "reverse over reverse over vmap": jax.grad(lambda x: jnp.sum(jax.vmap(jax.grad(loss), (None, 0))(w0, x) ** 2))(x),
             "gradients of rows": jax.grad(lambda w, x: jnp.sum(rows * jnp.sin(f(w, x))), (0, 1))(w0, x),
             "jacobians": jax.jacrev(f, (0, 1))(w0, x0),
             "gradients of each pair": jax.vmap(jax.grad(loss, (0, 1)), (1, 1), 1)(w[:3].T, x.T),

@@ -57,7 +57,7 @@ def fire(V, wait, threshold, reset, hold):
 
 @kernel("fire", object, backend="xla")
 def fire_xla(V, wait, threshold, reset, hold):
-    spikes = V > jnp.asarray(threshold, V.dtype)
+    spikes = jnp.asarray(threshold, V.dtype) < V
     wait = jnp.where(spikes, jnp.asarray(hold, wait.dtype), jnp.maximum(wait - 1, 0))
     return jnp.where(spikes, jnp.asarray(reset, V.dtype), V), wait, spikes
 
@@ -74,4 +74,3 @@ def ring_exchange_xla(ring, step, spikes, delays):
     ring = ring.at[step % slots].set(pack_xla(spikes))
     rows = jnp.stack([ring[(step - delay) % slots] for delay in delays])
     return ring, jnp.unpackbits(rows, axis=1, count=n, bitorder="little").astype(bool)
-

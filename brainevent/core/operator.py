@@ -32,7 +32,7 @@ def propagate(A, x, *, transpose: bool, event: bool):
     """`A @ x` (or `A.T @ x`): plain arrays, `x` of the weights' dtype unless `event`, which counts a nonzero as one."""
     w = A.data
     structure, skeleton = jax.tree.flatten(A.replace(data=None))
-    static = dict(skeleton=skeleton, transpose=transpose, event=event, batched=False, backend=kernels.requested(A))
+    static = {"skeleton": skeleton, "transpose": transpose, "event": event, "batched": False, "backend": kernels.requested(A)}
     if kernels.is_scalar(w):
         return jnp.reshape(w, ()) * propagate_p.bind(jnp.ones((), w.dtype), x, *structure, **static)
     return propagate_p.bind(w, x, *structure, **static)
@@ -42,7 +42,15 @@ def correlate(A, ct, x, *, transpose: bool, event: bool):
     """`ct[row_k] * x[col_k]` of every synapse k, summed over columns: an array of the shape of per-synapse weights."""
     structure, skeleton = jax.tree.flatten(A.replace(data=None))
     return correlate_p.bind(
-        ct, x, *structure, wshape=A.weights_shape, skeleton=skeleton, transpose=transpose, event=event, batched=False, backend=kernels.requested(A)
+        ct,
+        x,
+        *structure,
+        wshape=A.weights_shape,
+        skeleton=skeleton,
+        transpose=transpose,
+        event=event,
+        batched=False,
+        backend=kernels.requested(A),
     )
 
 
@@ -93,7 +101,10 @@ def _propagate_transpose(ct, w, x, *structure, transpose, event, **static):
         return (None,) * (2 + len(structure))
     if ad.is_undefined_primal(w):
         wshape = w.aval.shape[int(static["batched"]) :]
-        return (correlate_p.bind(ct, x, *structure, wshape=wshape, transpose=transpose, event=event, **static), *(None,) * (1 + len(structure)))
+        return (
+            correlate_p.bind(ct, x, *structure, wshape=wshape, transpose=transpose, event=event, **static),
+            *(None,) * (1 + len(structure)),
+        )
     back = propagate_p.bind(w, ct, *structure, transpose=not transpose, event=False, **static)
     return None, back.astype(x.aval.dtype), *(None,) * len(structure)
 

@@ -63,7 +63,7 @@ def wants_mirror(matrix, path: str) -> bool:
 
 
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):
-    """Let the state of the post neurons decay, and add what the spikes deliver to the state of the post neurons, by the path that is cheapest for the spikes of this step.
+    """Let the state of the post neurons decay and add what the spikes deliver, by the path that is cheapest for this step's spikes.
 
     Args:
       target: plain floats (size of the post population,); updated in place where the backend can.

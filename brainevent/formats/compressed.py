@@ -84,7 +84,9 @@ class Compressed(Connectivity):
         starts, order = line_starts(np.asarray(self.lines()), shape[0]), np.arange(self.nse, dtype=np.int64)
         other = scipy.sparse.csr_array((order, np.asarray(self.indices).reshape(-1), starts), shape=shape).tocsc()
         data = self.data if is_scalar(u.get_mantissa(self.data)) else self.per_synapse()[other.data]
-        return Connectivity.formats["CSC" if self.major == 0 else "CSR"](data, other.indices, other.indptr, shape=self.shape, backend=self.backend)
+        return Connectivity.formats["CSC" if self.major == 0 else "CSR"](
+            data, other.indices, other.indptr, shape=self.shape, backend=self.backend
+        )
 
     def _check_ids(self):
         check_range(self.indices, self.shape[1 - self.major], "indices", type(self).__name__, ("post", "pre")[self.major])

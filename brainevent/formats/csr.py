@@ -53,7 +53,9 @@ class _PointerCompressed(Compressed):
         if is_concrete(major, minor):
             check_range(major, shape[cls.major], "the major ids", cls.__name__, ("pre", "post")[cls.major])
         order = major_order(major, minor)
-        return cls(reordered(as_weights(data), order), minor[order], line_starts(major[order], shape[cls.major]), shape=shape, backend=backend)
+        return cls(
+            reordered(as_weights(data), order), minor[order], line_starts(major[order], shape[cls.major]), shape=shape, backend=backend
+        )
 
 
 class CSR(_PointerCompressed):

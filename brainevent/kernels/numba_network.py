@@ -48,7 +48,7 @@ def ring_exchange(ring, step, spikes, delays, after, due):
 @njit
 def fire_one(V, wait, threshold, reset, hold):
     """Threshold, reset and count of one neuron, without branches, so that the loop over neurons vectorises."""
-    spikes = V > threshold
+    spikes = threshold < V
     left = max(wait - np.int32(1), np.int32(0))
     return (reset if spikes else V), (hold if spikes else left), spikes
 

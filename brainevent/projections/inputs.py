@@ -52,7 +52,7 @@ class PoissonInput:
 
     def counts(self, key, dt: float):
         """The number of spikes each post neuron gets in one step, float (post.size,)."""
-        mean = self.n * self.rate_kHz * dt
+        mean = float(self.n * self.rate_kHz * dt)
         bits = jax.random.bits(key, (self.post.size,), jnp.uint32)
         return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(jnp.result_type(float))
 
@@ -107,7 +107,7 @@ class External:
         current = function(time * u.ms)
         if not u.get_unit(current).has_same_dim(u.pA):
             given = "no unit" if u.get_unit(current).is_unitless else f"unit {u.get_unit(current)}"
-            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned a value with {given}, expected a current, as 200 * u.pA")
+            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned a value with {given}, expected a current (200 * u.pA)")
         number = jnp.asarray(u.Quantity(current).to_decimal(u.pA), jnp.result_type(float))
         if number.shape not in ((), (view.size,)):
             raise ValueError(f"inputs[{view.label}]: the function returned shape {number.shape}, expected a scalar or ({view.size},)")

@@ -111,7 +111,7 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
         self.label = name or ""
         super().__init__(int(size), name=name or f"{type(self).__name__}#{next(_unnamed)}")
         self.size = int(size)
-        self.dt = None
+        self.dt: float | None = None
 
     def _make_states(self):
         """Create the states, empty; a network fills them when it is built."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import brainunit as u
 import jax.numpy as jnp
@@ -51,6 +52,8 @@ class Projection:
             raise TypeError(f"{self.name}: the third argument is a synapse, got {synapse!r}: Projection(pre, connectivity, synapse, post)")
         self.synapse, self.path = synapse, paths.check_path(path, self.name)
         self.post.population.check_synapse(synapse, self.name)
+        self.rule: Any
+        self._matrix: Any
         self.rule, self._matrix = self._understood(connectivity)
         weight = self.rule.weight if self.rule is not None else self._matrix.data
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
@@ -58,7 +61,7 @@ class Projection:
             check_values(weight, f"{self.name}: weight")
         self._delay = self._checked_delay(delay)
         self._places = None
-        self.network = None
+        self.network: Any = None
 
     # -- construction -------------------------------------------------------------------------------------------------------
 
@@ -94,7 +97,7 @@ class Projection:
             raise TypeError(f"{self.name}: delay is {delay!r}, expected one time for the projection; a delay per synapse is not served")
         number = np.asarray(plain(delay, u.ms, f"{self.name}: delay"))
         if number.ndim:
-            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time for the projection; a delay per synapse is not served")
+            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time; a delay per synapse is not served")
         if not np.isfinite(number) or number < 0:
             raise ValueError(f"{self.name}: delay is {delay}, expected a time of at least 0 ms")
         return float(number)
@@ -168,7 +171,8 @@ class Projection:
     @weight.setter
     def weight(self, value):
         if isinstance(value, Distribution):
-            raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as `proj.weight = d.sample(rng, proj.n_synapses)`")
+            remedy = "`proj.weight = d.sample(rng, proj.n_synapses)`"
+            raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as {remedy}")
         self.synapse.check_weight(u.get_unit(value), self.name)
         check_values(value, f"{self.name}: weight")
         self._matrix = self.matrix.with_data(self._placed(self._in_inside_unit(value)))
@@ -236,7 +240,7 @@ class Projection:
 
     def to_dataframe(self):
         """One row a synapse: pre, post, weight, delay (needs pandas)."""
-        import pandas
+        import pandas  # pyright: ignore[reportMissingImports]
 
         pre, post = (np.asarray(ids) for ids in self.matrix.coordinates())
         weights = self.matrix.per_synapse()

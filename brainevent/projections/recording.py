@@ -143,7 +143,7 @@ class Run:
 
     def population_rate(self, target, *, bin=1 * u.ms):
         """`(times, rates)`: the population rate in Hz in bins of the given width, times in ms at the bins' centres."""
-        width = max(1, round(float(bin.to_decimal(u.ms)) / self.dt))
+        width = max(1, round(float(u.Quantity(bin).to_decimal(u.ms)) / self.dt))
         steps = np.rint(self.spikes(target)[0].to_decimal(u.ms) / self.dt).astype(np.int64) - 1 - self.first_step
         n_bins = max(1, self.n_steps // width)
         counts = np.bincount(steps // width, minlength=n_bins)[:n_bins]

@@ -1,7 +1,5 @@
 """The text of `Network.summary()`."""
 
-import jax
-
 from ..core import paths
 
 
@@ -12,7 +10,7 @@ def _table(rows: list[tuple]) -> list[str]:
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
-def _size(n: int) -> str:
+def _size(n: float) -> str:
     """Bytes for people: 1.3 MB."""
     for unit in ("B", "kB", "MB"):
         if n < 1000:
@@ -28,18 +26,18 @@ def _psp(projection) -> str:
 
 def summary(net) -> str:
     """Populations, the schedule, and the projections of a network, as text."""
-    populations = [("population", "model", "size", "states")]
+    populations: list[tuple] = [("population", "model", "size", "states")]
     populations += [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
-    projections = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
-    for projection, matrices in zip(net.projections, net._matrices):
-        memory = sum(leaf.nbytes for leaf in jax.tree.leaves(matrices))
+    projections: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
+    for projection in net.projections:
+        memory = net.nbytes(projection)
         delay = f"{projection.delay.mantissa:.4g} ms"
         counts = paths.describe_counts(projection.path, projection.path_counts)
         kind = type(projection.matrix).__name__
         projections.append((projection.name, f"{projection.n_synapses:,}", kind, _size(memory), delay, _psp(projection), counts))
-    synapses = [("synapse", "onto", "shared by")]
-    for index, (population, synapse) in enumerate(net.synapses):
-        users = [part for part in (*net.projections, *net.drives) if net._synapse_index(part) == index]
+    synapses: list[tuple] = [("synapse", "onto", "shared by")]
+    for index, (population, synapse) in enumerate(net.schedule.synapses):
+        users = [part for part in (*net.projections, *net.drives) if net.schedule.synapse_of(part) == index]
         synapses.append((str(synapse), population.label, len(users)))
     total = sum(p.n_synapses for p in net.projections)
     neurons = sum(p.size for p in net.populations)

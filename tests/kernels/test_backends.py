@@ -158,7 +158,7 @@ def test_derivatives_and_batching_keep_the_request(name, backend):
         of = functools.partial(loss, A)
         again = jax.grad(lambda w, y: jnp.sum(jax.grad(of, 2)(w, x, y) ** 2), (0, 1))
         each = jax.vmap(jax.grad(of, (0, 2)), (0, None, 0))(jnp.stack([w, w]), x, jnp.stack([y, y]))
-        return jax.hessian(of, (0, 2))(w, x, y), again(w, y), each
+        return jax.hessian(of, (0, 2))(w, x, y), again(w, y), each, A.dt2t(np.ones(MAIN[0])), A.dt2t_transposed(y)
 
     by_object = list(bound_backends(jax.make_jaxpr(lambda: everything(case.A.with_backend(backend)))().jaxpr))
     with be.backend(backend):

@@ -40,6 +40,28 @@ def test_dense_transpose_and_coordinates(name):
         assert case.A.nse == case.row.size and case.A.weights_shape == case.A.data.shape
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_order_is_as_claimed(name):
+    """What a format says of the order of its synapses (XLA and threads rely on it) is so."""
+    case = build(name)
+    rng = np.random.default_rng(0)
+    sparse = case.A.fromdense(rng.normal(size=MAIN) * (rng.random(MAIN) < 0.5))
+    claims = 0
+    for A in (
+        case.A,
+        sparse,
+        *(f(B) for B in (case.A, sparse) for f in (lambda A: A.T, lambda A: A.tocoo(), lambda A: A.tocoo().T, lambda A: A.tocsr())),
+    ):
+        for transpose in (False, True):
+            if A.target_sorted(transpose):
+                claims += 1
+                assert (np.diff(A.coordinates()[int(transpose)]) >= 0).all(), (A, transpose)
+        if getattr(A, "ordered", False) and hasattr(A, "lines"):
+            line, ids = np.asarray(A.lines()), np.asarray(A.indices).reshape(-1)
+            assert ((np.diff(ids) >= 0) | (np.diff(line) > 0)).all(), A
+    assert claims >= 4 and (name == "Dense" or sparse.ordered)
+
+
 @pytest.mark.parametrize(
     "cls, mirror", [(be.CSR, be.CSC), (be.FixedPostNumConn, be.FixedPreNumConn), (be.COO, be.COO), (be.Dense, be.Dense)]
 )
@@ -245,7 +267,8 @@ def test_dt2t(name):
 def test_copies_and_repr(name):
     case = build(name, backend="xla")
     A, matrix = case.A * u.nS, case.matrix(weights_of(case))
-    for B in (copy.copy(A), copy.deepcopy(A), pickle.loads(pickle.dumps(A)), jax.tree.map(lambda leaf: leaf, A)):
+    mapped = jax.tree_util.tree_map_with_path(lambda path, leaf: leaf, A)
+    for B in (mapped, copy.copy(A), copy.deepcopy(A), pickle.loads(pickle.dumps(A)), jax.tree.map(lambda leaf: leaf, A)):
         assert_same_matrix(B, matrix, type(A))
         assert (B.unit, B.backend) == (u.nS, "xla")
     assert len(repr(A)) < 100 and name in repr(A) and "[5, 7]" in repr(A) and "nS" in repr(A)

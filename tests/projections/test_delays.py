@@ -27,7 +27,9 @@ def test_a_spike_acts_after_its_delay(backend, chunk_seconds, monkeypatch):
     monkeypatch.setattr(network, "CHUNK_SECONDS", chunk_seconds)
     delays = [0, 1, 2, 15, 18, 20, 63, 64, 130]
     pre, post = one_spike(), LIF(2 * len(delays), name="post")
-    currents = [Projection(pre, OneToOne(weight=10 * u.pA), Expon(tau=5 * u.ms), post[i], delay=k * DT * u.ms) for i, k in enumerate(delays)]
+    currents = [
+        Projection(pre, OneToOne(weight=10 * u.pA), Expon(tau=5 * u.ms), post[i], delay=k * DT * u.ms) for i, k in enumerate(delays)
+    ]
     jumps = [Projection(pre, OneToOne(weight=1 * u.mV), Delta(), post[i + len(delays)], delay=k * DT * u.ms) for i, k in enumerate(delays)]
     net = Network(*currents, *jumps)
     run = net.run(14 * u.ms, dt=DT * u.ms, record=[pre.spikes, pre.V, post.V], progress=False, backend=backend)
@@ -43,7 +45,7 @@ def test_a_spike_acts_after_its_delay(backend, chunk_seconds, monkeypatch):
 @pytest.mark.parametrize("dt", [0.1, 0.01, 0.05, 0.025, 0.001, 1 / 3, 0.7, 1.0])
 def test_multiples_of_dt_are_exact(dt):
     N = LIF(1)
-    for k in (*range(0, 130), 999, 12345):
+    for k in (*range(130), 999, 12345):
         for delay in (k * dt, float(f"{k * dt:.10g}"), np.float32(k * dt), k / (1 / dt)):
             projection = Projection(N, OneToOne(weight=1 * u.mV), Delta(), N, delay=delay * u.ms)
             assert projection.delay_steps(dt) == k, delay
@@ -80,7 +82,9 @@ def test_a_refused_dt_can_be_replaced():
 
 
 @pytest.mark.parametrize("backend", ["numba", "xla"])
-@pytest.mark.parametrize("n, slots, delays", [(1, 2, (1,)), (63, 3, (0, 2)), (64, 21, (20, 18, 1)), (65, 16, (15,)), (200, 8, (7, 3, 5, 0))])
+@pytest.mark.parametrize(
+    "n, slots, delays", [(1, 2, (1,)), (63, 3, (0, 2)), (64, 21, (20, 18, 1)), (65, 16, (15,)), (200, 8, (7, 3, 5, 0))]
+)
 def test_ring_returns_the_spikes_of_the_delay(n, slots, delays, backend):
     rng = np.random.default_rng(0)
     history = rng.random((3 * slots + 5, n)) < 0.4

@@ -38,7 +38,9 @@ def N(n=10, name="N", **parameters):
 
 def project(*parts, post=None, build=False, **options):
     """A projection from N[:8] to M with one part replaced."""
-    pre, connectivity, synapse = [given if given is not None else usual for given, usual in zip(parts, (N()[:8], RULE, Delta()), strict=True)]
+    pre, connectivity, synapse = [
+        given if given is not None else usual for given, usual in zip(parts, (N()[:8], RULE, Delta()), strict=True)
+    ]
     projection = Projection(pre, connectivity, synapse, N(6, "M") if post is None else post, **options)
     return Network(projection) if build else projection
 
@@ -76,7 +78,11 @@ BUILDING = {
     "V_init is distributed in another unit": (lambda: Network(N(V_init=Normal(1 * u.ms, 1 * u.ms))), Unit, ["LIF N: V_init", "ms", "mV"]),
     "rate is negative": (lambda: Poisson(3, rate=-1 * u.Hz, name="src"), ValueError, ["Poisson src: rate", "-1 Hz", "at least 0 Hz"]),
     "rate is a time": (lambda: Poisson(3, rate=1 * u.ms, name="src"), Unit, ["Poisson src: rate", "ms", "kHz"]),
-    "probability above one": (lambda: FixedProb(20, weight=1 * u.mV), ValueError, ["FixedProb: prob=20", "between 0 and 1", "0.2 for 20 %"]),
+    "probability above one": (
+        lambda: FixedProb(20, weight=1 * u.mV),
+        ValueError,
+        ["FixedProb: prob=20", "between 0 and 1", "0.2 for 20 %"],
+    ),
     "probability is negative": (lambda: FixedProb(-0.1, weight=1 * u.mV), ValueError, ["prob=-0.1", "between 0 and 1"]),
     "probability is NaN": (lambda: FixedProb(np.nan, weight=1 * u.mV), ValueError, ["prob=nan", "between 0 and 1"]),
     "unknown format": (lambda: FixedProb(0.1, format="list"), ValueError, ["format", "'list'", "csr", "dense"]),
@@ -96,37 +102,85 @@ BUILDING = {
     "index is outside": (lambda: N()[10], ValueError, ["11", "10 neurons"]),
     "unknown state": (lambda: N().W, AttributeError, ["LIF", "'W'", "V, spikes, refractory"]),
     "unknown state of a view": (lambda: N()[:3].W, AttributeError, ["N[0:3]", "'W'", "V, spikes, refractory"]),
-    "connectivity and synapse exchanged": (lambda: project(None, Delta(), RULE), TypeError, ["third argument", "synapse", "FixedProb", "(pre, connectivity, synapse, post)"]),
-    "post before synapse": (lambda: Projection(N(), RULE, N(), Delta()), TypeError, ["last argument", "population", "Delta()", "(pre, connectivity, synapse, post)"]),
+    "connectivity and synapse exchanged": (
+        lambda: project(None, Delta(), RULE),
+        TypeError,
+        ["third argument", "synapse", "FixedProb", "(pre, connectivity, synapse, post)"],
+    ),
+    "post before synapse": (
+        lambda: Projection(N(), RULE, N(), Delta()),
+        TypeError,
+        ["last argument", "population", "Delta()", "(pre, connectivity, synapse, post)"],
+    ),
     "connectivity first": (lambda: Projection(RULE, N(), Delta(), N()), TypeError, ["first argument", "population", "FixedProb"]),
     "a synapse's class": (lambda: project(None, None, Delta), TypeError, ["third argument", "synapse", "Delta"]),
     "a rule's class": (lambda: project(None, FixedProb, None), TypeError, ["second argument", "rule or a matrix", "FixedProb"]),
     "a name for a population": (lambda: project("N", None, None), TypeError, ["first argument", "'N'", "population"]),
-    "a population without synapses": (lambda: project(None, None, None, post=Poisson(3, rate=1 * u.Hz, name="src")), TypeError, ["N[0:8] -> src", "takes no synapses"]),
+    "a population without synapses": (
+        lambda: project(None, None, None, post=Poisson(3, rate=1 * u.Hz, name="src")),
+        TypeError,
+        ["N[0:8] -> src", "takes no synapses"],
+    ),
     "no unit of a weight": (lambda: coba(6), Unit, ["N[0:8] -> M", "no unit", "Expon(tau=5 ms, output=COBA(E=0 mV))", "nS", "u.nS"]),
     "a current onto a conductance": (lambda: coba(6 * u.pA), Unit, ["N[0:8] -> M", "pA", "COBA", "nS"]),
-    "a conductance onto a jump": (lambda: project(None, FixedProb(0.5, weight=1 * u.nS), None), Unit, ["N[0:8] -> M", "nS", "Delta()", "mV"]),
+    "a conductance onto a jump": (
+        lambda: project(None, FixedProb(0.5, weight=1 * u.nS), None),
+        Unit,
+        ["N[0:8] -> M", "nS", "Delta()", "mV"],
+    ),
     "a distribution in another unit": (lambda: coba(Normal(1 * u.mV, 1 * u.mV)), Unit, ["N[0:8] -> M", "mV", "nS"]),
-    "a scipy matrix without unit": (lambda: matrix(scipy.sparse.eye_array(8, 6)), Unit, ["N[0:8] -> M", "no unit", "mV", "CSR.fromscipy(S, unit=u.mV)"]),
-    "tau of another length": (lambda: project(None, FixedProb(0.5, weight=1 * u.pA), Expon(tau=np.ones(5) * u.ms)), ValueError, ["N[0:8] -> M", "tau", "(5,)", "(6,)"]),
+    "a scipy matrix without unit": (
+        lambda: matrix(scipy.sparse.eye_array(8, 6)),
+        Unit,
+        ["N[0:8] -> M", "no unit", "mV", "CSR.fromscipy(S, unit=u.mV)"],
+    ),
+    "tau of another length": (
+        lambda: project(None, FixedProb(0.5, weight=1 * u.pA), Expon(tau=np.ones(5) * u.ms)),
+        ValueError,
+        ["N[0:8] -> M", "tau", "(5,)", "(6,)"],
+    ),
     "matrix of another shape": (lambda: matrix(np.ones((6, 8)) * u.mV), ValueError, ["N[0:8] -> M", "(6, 8)", "(8, 6)"]),
     "matrix of one dimension": (lambda: matrix(np.ones(8) * u.mV), TypeError, ["N[0:8] -> M", "second argument", "(n_pre, n_post)"]),
     "matrix with NaN": (lambda: matrix(np.full((8, 6), np.nan) * u.mV), ValueError, ["nan", "finite"]),
-    "sparse matrix with NaN": (lambda: matrix(be.CSR(jnp.nan, [0], np.array([0, *[1] * 8]), shape=(8, 6)) * u.mV), ValueError, ["N[0:8] -> M: weight", "nan"]),
+    "sparse matrix with NaN": (
+        lambda: matrix(be.CSR(jnp.nan, [0], np.array([0, *[1] * 8]), shape=(8, 6)) * u.mV),
+        ValueError,
+        ["N[0:8] -> M: weight", "nan"],
+    ),
     "post id out of range": (lambda: matrix(FromPairs([0, 1], [2, 6], weight=1 * u.mV)), ValueError, ["post[1]=6", "below 6"]),
     "pre id out of range": (lambda: matrix(FromPairs([8], [2], weight=1 * u.mV)), ValueError, ["pre[0]=8", "below 8"]),
     "negative id": (lambda: FromPairs([-1], [2]), ValueError, ["pre[0]=-1", ">= 0"]),
-    "stored id out of range": (lambda: be.CSR(1.0, [6], np.array([0, *[1] * 8]), shape=(8, 6)), ValueError, ["indices[0] is 6", "6 post neurons"]),
-    "rule that cannot be met": (lambda: matrix(FixedOutDegree(7, multapses=False, weight=1 * u.mV)), ValueError, ["FixedOutDegree", "7", "6"]),
+    "stored id out of range": (
+        lambda: be.CSR(1.0, [6], np.array([0, *[1] * 8]), shape=(8, 6)),
+        ValueError,
+        ["indices[0] is 6", "6 post neurons"],
+    ),
+    "rule that cannot be met": (
+        lambda: matrix(FixedOutDegree(7, multapses=False, weight=1 * u.mV)),
+        ValueError,
+        ["FixedOutDegree", "7", "6"],
+    ),
     "pairs of unequal sizes": (lambda: matrix(OneToOne(weight=1 * u.mV)), ValueError, ["OneToOne", "8", "6", "equal sizes"]),
-    "fixed format of unequal counts": (lambda: matrix(FixedProb(0.5, weight=1 * u.mV, format="fixed")), ValueError, ["N[0:8] -> M", 'format="fixed"', "same number", 'format="csr"']),
+    "fixed format of unequal counts": (
+        lambda: matrix(FixedProb(0.5, weight=1 * u.mV, format="fixed")),
+        ValueError,
+        ["N[0:8] -> M", 'format="fixed"', "same number", 'format="csr"'],
+    ),
     "a format of a later version": (lambda: FixedProb(0.5, format="jit"), ValueError, ["format='jit'", "csr", "dense"]),
     "shape of a pattern": (lambda: matrix(FromMatrix(np.ones((6, 8), bool), weight=1 * u.mV)), ValueError, ["6x8", "8x6"]),
     "delay is a plain number": (lambda: project(None, None, None, delay=1.5), Unit, ["N[0:8] -> M: delay", "plain number", "1 * u.ms"]),
     "delay is negative": (lambda: project(None, None, None, delay=-1 * u.ms), ValueError, ["N[0:8] -> M: delay", "-1 ms", "at least 0 ms"]),
     "delay is NaN": (lambda: project(None, None, None, delay=np.nan * u.ms), ValueError, ["N[0:8] -> M: delay", "nan"]),
-    "delay is distributed": (lambda: project(None, None, None, delay=Normal(1 * u.ms, 1 * u.ms)), TypeError, ["N[0:8] -> M: delay", "Normal(1 ms, 1 ms)", "one time"]),
-    "a delay per synapse": (lambda: project(None, None, None, delay=np.ones(3) * u.ms), TypeError, ["N[0:8] -> M: delay", "(3,)", "one time"]),
+    "delay is distributed": (
+        lambda: project(None, None, None, delay=Normal(1 * u.ms, 1 * u.ms)),
+        TypeError,
+        ["N[0:8] -> M: delay", "Normal(1 ms, 1 ms)", "one time"],
+    ),
+    "a delay per synapse": (
+        lambda: project(None, None, None, delay=np.ones(3) * u.ms),
+        TypeError,
+        ["N[0:8] -> M: delay", "(3,)", "one time"],
+    ),
     "unknown path": (lambda: project(None, None, None, path="sparse"), ValueError, ["N[0:8] -> M: path", "'sparse'", "'event'", "'dense'"]),
     "no whole number of trains": (lambda: drive(n=2.5), ValueError, ["PoissonInput(N", "n is 2.5", "whole number"]),
     "rate of an input is negative": (lambda: drive(rate=-1 * u.Hz), ValueError, ["PoissonInput(N", "rate", "-1 Hz", "at least 0 Hz"]),
@@ -178,22 +232,58 @@ RUNNING = {
     "another dt": (lambda net, N, src: net.run(1 * u.ms, dt=0.2 * u.ms), ValueError, ["dt = 0.1 ms", "0.2 ms", "anew"]),
     "unknown backend": (lambda net, N, src: net.run(1 * u.ms, backend="cuda"), ValueError, ["'cuda'", "numba", "xla"]),
     "input in another unit": (lambda net, N, src: net.run(1 * u.ms, inputs={N: 1 * u.mV}), Unit, ["inputs[N]", "mV", "pA"]),
-    "input without unit": (lambda net, N, src: net.run(1 * u.ms, inputs={N[:2]: 200}), Unit, ["inputs[N[0:2]]", "plain number", "1 * u.pA"]),
-    "input of another length": (lambda net, N, src: net.run(1 * u.ms, inputs={N[:2]: np.ones(3) * u.pA}), ValueError, ["inputs[N[0:2]]", "(3,)", "(2,)"]),
+    "input without unit": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={N[:2]: 200}),
+        Unit,
+        ["inputs[N[0:2]]", "plain number", "1 * u.pA"],
+    ),
+    "input of another length": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={N[:2]: np.ones(3) * u.pA}),
+        ValueError,
+        ["inputs[N[0:2]]", "(3,)", "(2,)"],
+    ),
     "input is NaN": (lambda net, N, src: net.run(1 * u.ms, inputs={N: np.nan * u.pA}), ValueError, ["inputs[N]", "nan"]),
-    "input of a stranger": (lambda net, N, src: net.run(1 * u.ms, inputs={STRANGER: 1 * u.pA}), ValueError, ["'stranger'", "not a population of this network", "'N'", "'src'"]),
+    "input of a stranger": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={STRANGER: 1 * u.pA}),
+        ValueError,
+        ["'stranger'", "not a population of this network", "'N'", "'src'"],
+    ),
     "input of a name": (lambda net, N, src: net.run(1 * u.ms, inputs={"N": 1 * u.pA}), TypeError, ["'N'", "population", "{N: 200 * u.pA}"]),
     "input for nobody": (lambda net, N, src: net.run(1 * u.ms, inputs=1 * u.pA), TypeError, ["inputs", "by population", "{N: 200 * u.pA}"]),
     "input of a source": (lambda net, N, src: net.run(1 * u.ms, inputs={src: 1 * u.pA}), ValueError, ["'src'", "takes no current"]),
-    "function of another unit": (lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: t}), Unit, ["inputs[N]", "function returned", "unit ms", "current"]),
-    "function without unit": (lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: 3.0}), Unit, ["inputs[N]", "no unit", "200 * u.pA"]),
-    "function of another shape": (lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: np.ones(4) * u.pA}), ValueError, ["inputs[N]", "(4,)", "(5,)"]),
+    "function of another unit": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: t}),
+        Unit,
+        ["inputs[N]", "function returned", "unit ms", "current"],
+    ),
+    "function without unit": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: 3.0}),
+        Unit,
+        ["inputs[N]", "no unit", "200 * u.pA"],
+    ),
+    "function of another shape": (
+        lambda net, N, src: net.run(1 * u.ms, inputs={N: lambda t: np.ones(4) * u.pA}),
+        ValueError,
+        ["inputs[N]", "(4,)", "(5,)"],
+    ),
     "record is no list": (lambda net, N, src: net.run(1 * u.ms, record=N.V), TypeError, ["record is N.V", "[N.spikes, N[:5].V]"]),
     "record of a view is no list": (lambda net, N, src: net.run(1 * u.ms, record=N[:2].V), TypeError, ["record is N[0:2].V", "list"]),
-    "record a population": (lambda net, N, src: net.run(1 * u.ms, record=[N]), ValueError, ["LIF(5, name='N')", "N.spikes", "N: V, spikes, refractory; src: spikes"]),
+    "record a population": (
+        lambda net, N, src: net.run(1 * u.ms, record=[N]),
+        ValueError,
+        ["LIF(5, name='N')", "N.spikes", "N: V, spikes, refractory; src: spikes"],
+    ),
     "record a name": (lambda net, N, src: net.run(1 * u.ms, record=["V"]), ValueError, ["'V'", "N: V, spikes, refractory"]),
-    "record a stranger": (lambda net, N, src: net.run(1 * u.ms, record=[STRANGER.V]), ValueError, ["no state of a population of this network", "N: V, spikes, refractory"]),
-    "record a stranger's view": (lambda net, N, src: net.run(1 * u.ms, record=[STRANGER[:2].V]), ValueError, ["stranger[0:2].V", "N: V, spikes, refractory"]),
+    "record a stranger": (
+        lambda net, N, src: net.run(1 * u.ms, record=[STRANGER.V]),
+        ValueError,
+        ["no state of a population of this network", "N: V, spikes, refractory"],
+    ),
+    "record a stranger's view": (
+        lambda net, N, src: net.run(1 * u.ms, record=[STRANGER[:2].V]),
+        ValueError,
+        ["stranger[0:2].V", "N: V, spikes, refractory"],
+    ),
     "record an unknown state": (lambda net, N, src: net.run(1 * u.ms, record=[N.g]), AttributeError, ["'g'", "V, spikes, refractory"]),
 }
 

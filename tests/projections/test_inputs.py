@@ -25,7 +25,10 @@ CURRENTS = {
     "array on a view": (lambda N: {N[1:3]: np.array([1.0, 2.0]) * u.pA}, lambda t: SPAN * ((SPAN >= 1) & (SPAN < 3))),
     "overlapping views": (lambda N: {N[:3]: 10 * u.pA, N[2:]: 5 * u.pA, N: 1 * u.pA}, lambda t: 1 + 10 * (SPAN < 3) + 5 * (SPAN >= 2)),
     "function": (lambda N: {N: lambda t: (t / u.ms) * 3 * u.pA}, lambda t: 3 * t + 0 * SPAN),
-    "function of a view": (lambda N: {N[3:]: lambda t: jnp.where(t > 0.45 * u.ms, 7.0, -7.0) * u.pA}, lambda t: np.where(t > 0.45, 7, -7) * (SPAN >= 3)),
+    "function of a view": (
+        lambda N: {N[3:]: lambda t: jnp.where(t > 0.45 * u.ms, 7.0, -7.0) * u.pA},
+        lambda t: np.where(t > 0.45, 7, -7) * (SPAN >= 3),
+    ),
     "function to an array": (lambda N: {N: lambda t: t / u.ms * SPAN * 1e-3 * u.nA, N[4]: 2 * u.pA}, lambda t: t * SPAN + 2 * (SPAN == 4)),
     "none": (lambda N: {}, lambda t: 0 * SPAN),
 }
@@ -155,6 +158,14 @@ def test_poisson_input_on_a_view_shares_the_state_of_projections():
     net.run(3 * u.ms, dt=DT * u.ms, progress=False)
     assert (N.V.value.mantissa > -65).tolist() == [True, False, True, True, False]
     assert "PoissonInput(N[2:4], n=1000, rate=1 kHz) through Expon(tau=5 ms, output=CUBA()), 1 pA a spike" in net.summary()
+
+
+def test_poisson_input_alone_decays():
+    """No projection shares its state: mean current n rate tau_s weight = 1000 * 0.01 / ms * 5 ms * 1 pA, shot noise of a few percent."""
+    N = LIF(100, tau=5 * u.ms, V_th=100 * u.mV, name="N")
+    net = Network(PoissonInput(N, n=1000, rate=10 * u.Hz, weight=1 * u.pA, synapse=Expon(tau=5 * u.ms)))
+    V = net.run(60 * u.ms, dt=DT * u.ms, record=[N.V], progress=False).state(N.V).mantissa[300:] + 65
+    assert V.mean() == pytest.approx(0.1 * 50, rel=0.02)
 
 
 def test_poisson_drives_through_a_projection():

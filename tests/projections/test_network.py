@@ -59,8 +59,12 @@ def result(order=None, seed=1, format="auto", n_steps=300, **options):
     """Spikes of both populations and V in every step, after a run of 30 ms."""
     N, source, parts = parts_of(format)
     net = Network(*(parts if order is None else [parts[i] for i in order]), seed=seed)
-    run = net.run(n_steps * DT * u.ms, dt=DT * u.ms, inputs={N: 150 * u.pA}, record=[N.spikes, source.spikes, N.V], progress=False, **options)
-    return *(np.stack([np.rint(t.to_decimal(u.ms) / DT), i]) for t, i in (run.spikes(N), run.spikes(source))), np.asarray(run.state(N.V).mantissa)
+    run = net.run(
+        n_steps * DT * u.ms, dt=DT * u.ms, inputs={N: 150 * u.pA}, record=[N.spikes, source.spikes, N.V], progress=False, **options
+    )
+    return *(np.stack([np.rint(t.to_decimal(u.ms) / DT), i]) for t, i in (run.spikes(N), run.spikes(source))), np.asarray(
+        run.state(N.V).mantissa
+    )
 
 
 def assert_same(a, b, atol=0.0):
@@ -175,8 +179,12 @@ def test_runs_go_on_and_reset(reference):
     net = Network(*parts, seed=1)
     pieces = []
     for i, ms in enumerate((5, 12.3, 0, 12.7)):
-        run = net.run(ms * u.ms, **({} if i else {"dt": DT * u.ms}), inputs={N: 150 * u.pA}, record=[N.spikes, source.spikes, N.V], progress=False)
-        pieces.append((*(np.stack([np.rint(t.to_decimal(u.ms) / DT), i]) for t, i in (run.spikes(N), run.spikes(source))), run.state(N.V).mantissa))
+        run = net.run(
+            ms * u.ms, **({} if i else {"dt": DT * u.ms}), inputs={N: 150 * u.pA}, record=[N.spikes, source.spikes, N.V], progress=False
+        )
+        pieces.append(
+            (*(np.stack([np.rint(t.to_decimal(u.ms) / DT), i]) for t, i in (run.spikes(N), run.spikes(source))), run.state(N.V).mantissa)
+        )
     joined = tuple(np.concatenate(part, axis) for part, axis in zip(zip(*pieces), (1, 1, 0)))
     assert_same(joined, reference)
     net.reset()
@@ -220,8 +228,15 @@ def test_weights_reach_the_mirror(path):
     np.testing.assert_allclose(post.V.value.mantissa + 65, [1, 6], atol=1e-12)
 
 
-RULES = [FixedProb(0.2, weight=1 * u.mV), FixedOutDegree(4, weight=1 * u.mV, format="fixed"), FixedInDegree(3, weight=1 * u.mV, format="fixed")]
-RULES += [FixedInDegree(3, weight=1 * u.mV, format=f) for f in ("csr", "csc", "coo")] + [AllToAll(weight=2 * u.mV), OneToOne(weight=1 * u.mV)]
+RULES = [
+    FixedProb(0.2, weight=1 * u.mV),
+    FixedOutDegree(4, weight=1 * u.mV, format="fixed"),
+    FixedInDegree(3, weight=1 * u.mV, format="fixed"),
+]
+RULES += [FixedInDegree(3, weight=1 * u.mV, format=f) for f in ("csr", "csc", "coo")] + [
+    AllToAll(weight=2 * u.mV),
+    OneToOne(weight=1 * u.mV),
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -230,7 +245,9 @@ def test_degrees_and_scipy(rule):
     projection = Projection(N, rule, Delta(), N)
     Network(projection)
     sparse = projection.to_scipy()
-    counts = scipy.sparse.coo_array((np.ones(projection.matrix.nse), [np.asarray(ids) for ids in projection.matrix.coordinates()]), shape=(20, 20)).toarray()
+    counts = scipy.sparse.coo_array(
+        (np.ones(projection.matrix.nse), [np.asarray(ids) for ids in projection.matrix.coordinates()]), shape=(20, 20)
+    ).toarray()
     np.testing.assert_allclose(sparse.toarray(), counts * float(rule.weight.mantissa))
     np.testing.assert_array_equal(projection.outdegree(), counts.sum(1))
     np.testing.assert_array_equal(projection.indegree(), counts.sum(0))
@@ -282,7 +299,19 @@ def test_summary_names_everything():
     net = Network(*parts, seed=1, dt=DT * u.ms)
     text = net.summary()
     total = sum(p.n_synapses for p in net.projections)
-    for part in ("130 neurons", f"{total:,} synapses", "seed 1", "dt 0.1 ms", "N  ", "LIF", "Poisson", "N[0:80] -> N", "1.5 ms", "CSR", "no step yet"):
+    for part in (
+        "130 neurons",
+        f"{total:,} synapses",
+        "seed 1",
+        "dt 0.1 ms",
+        "N  ",
+        "LIF",
+        "Poisson",
+        "N[0:80] -> N",
+        "1.5 ms",
+        "CSR",
+        "no step yet",
+    ):
         assert part in text, part
     assert re.search(r"each step: integrate N, source > decay synapses > threshold > deliver .* > reset > record", text)
     assert "dt set by run" in Network(LIF(3)).summary()
@@ -299,7 +328,11 @@ def test_unnamed_populations_get_names():
 def test_a_rebuilt_network_is_the_same():
     """Populations may be used again: everything is drawn anew from the seed."""
     N = LIF(50, V_init=Normal(-60 * u.mV, 1 * u.mV), name="N")
-    first, second = ([np.asarray(N.V.value.mantissa), p.to_scipy().toarray()] for p in [Projection(N, FixedProb(0.1, weight=1 * u.mV), Delta(), N) for _ in "ab"] if Network(p, seed=3))
+    first, second = (
+        [np.asarray(N.V.value.mantissa), p.to_scipy().toarray()]
+        for p in [Projection(N, FixedProb(0.1, weight=1 * u.mV), Delta(), N) for _ in "ab"]
+        if Network(p, seed=3)
+    )
     for a, b in itertools.zip_longest(first, second):
         np.testing.assert_array_equal(a, b)
 

@@ -171,8 +171,8 @@ def test_initial_potentials():
     assert abs(V.mean() + 60) < 4 * 2 / np.sqrt(V.size)
     assert abs(V.std() / 2 - 1) < 4 / np.sqrt(2 * V.size)
     np.testing.assert_array_equal(V, start(Normal(-60 * u.mV, 2 * u.mV)))
-    assert not np.any(V == start(Normal(-60 * u.mV, 2 * u.mV), seed=1))
-    assert not np.any(V == start(Normal(-60 * u.mV, 2 * u.mV), name="M"))
+    assert not np.any(start(Normal(-60 * u.mV, 2 * u.mV), seed=1) == V)
+    assert not np.any(start(Normal(-60 * u.mV, 2 * u.mV), name="M") == V)
     even = start(Uniform(-0.07 * u.volt, -60 * u.mV))
     assert -70 <= even.min() < -69.9 and -60.1 < even.max() <= -60
     assert set(start(None)) == {-65.0} and set(start(Constant(-61 * u.mV))) == {-61.0}

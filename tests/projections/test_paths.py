@@ -152,10 +152,16 @@ def test_threads_give_the_same_bits(name, active, monkeypatch):
     rng = np.random.default_rng(0)
     ids = np.sort(rng.integers(0, 1000, (100, 2000)))
     w = jnp.asarray(rng.normal(size=ids.shape), jnp.float32)
-    A = be.FixedPostNumConn(w, ids, shape=(100, 1000)) if name != "CSR" else be.CSR(w.ravel(), ids.ravel(), np.arange(101) * 2000, shape=(100, 1000))
+    A = (
+        be.FixedPostNumConn(w, ids, shape=(100, 1000))
+        if name != "CSR"
+        else be.CSR(w.ravel(), ids.ravel(), np.arange(101) * 2000, shape=(100, 1000))
+    )
     assert A.ordered
     spikes, target = jnp.asarray(rng.random(100) < active), jnp.asarray(rng.normal(size=1000), jnp.float32)
-    split = numba_compressed.worth_splitting(int(spikes.sum()) * 2000, int(spikes.sum()), numba_deposit.THREADED_WORK, np.zeros(1000, np.float32))
+    split = numba_compressed.worth_splitting(
+        int(spikes.sum()) * 2000, int(spikes.sum()), numba_deposit.THREADED_WORK, np.zeros(1000, np.float32)
+    )
     assert split == (active > 0.5)
     results = []
     for n in (1, 2, 3, 7):

@@ -19,7 +19,9 @@ def simulation():
     """20 driven neurons and 30 sources; V of some and spikes of all, 50 ms."""
     N, source = LIF(20, V_init=np.linspace(-65, -51, 20) * u.mV, tau_ref=1 * u.ms, name="N"), Poisson(30, rate=200 * u.Hz, name="source")
     net = Network(N, source, seed=1, dt=DT * u.ms)
-    run = net.run(50 * u.ms, inputs={N: np.linspace(160, 300, 20) * u.pA}, record=[N.spikes, source.spikes, N[3:6].V, N.refractory], progress=False)
+    run = net.run(
+        50 * u.ms, inputs={N: np.linspace(160, 300, 20) * u.pA}, record=[N.spikes, source.spikes, N[3:6].V, N.refractory], progress=False
+    )
     return net, N, source, run
 
 
@@ -39,7 +41,7 @@ def test_spikes_are_sorted_and_views_count_from_their_start(simulation):
         times, ids = run.spikes(population)
         order = np.lexsort((ids, times.mantissa))
         np.testing.assert_array_equal(order, np.arange(ids.size))
-        assert 0 < times.mantissa.min() and times.mantissa.max() <= 50 + 1e-9
+        assert times.mantissa.min() > 0 and times.mantissa.max() <= 50 + 1e-9
     times, ids = run.spikes(source)
     inside = (ids >= 10) & (ids < 25)
     part_times, part_ids = run.spikes(source[10:25])
@@ -48,7 +50,7 @@ def test_spikes_are_sorted_and_views_count_from_their_start(simulation):
 
 
 def test_rates(simulation):
-    _, N, source, run = simulation
+    _, _, source, run = simulation
     ids = run.spikes(source)[1]
     assert run.rate(source).to_decimal(u.Hz) == pytest.approx(ids.size / 30 / 0.05)
     assert run.rate(source[:7]).to_decimal(u.Hz) == pytest.approx((ids < 7).sum() / 7 / 0.05)
@@ -95,7 +97,7 @@ def test_zero_duration(simulation):
 
 
 def test_times_go_on(simulation):
-    net, N, source, _ = simulation
+    net, _, source, _ = simulation
     net.reset()
     first, second = (net.run(5 * u.ms, progress=False) for _ in range(2))
     np.testing.assert_allclose(second.times.to_decimal(u.ms), first.times.to_decimal(u.ms) + 5)
@@ -157,7 +159,9 @@ def test_packed_rows_come_back(n):
     np.testing.assert_array_equal(np.stack([steps - 1000, ids]), np.stack(np.nonzero(raster)))
 
 
-@pytest.mark.parametrize("record, most", [(lambda N: [N.spikes], 32 << 20), (lambda N: [N.V, N.spikes], 32 << 20), (lambda N: [N[:1].V], 32 << 20)])
+@pytest.mark.parametrize(
+    "record, most", [(lambda N: [N.spikes], 32 << 20), (lambda N: [N.V, N.spikes], 32 << 20), (lambda N: [N[:1].V], 32 << 20)]
+)
 def test_buffers_are_bounded(record, most):
     """The device holds some MB of recording, however long the run and wide the population; the rest streams to the host."""
     N = LIF(500_000, name="N")
@@ -184,7 +188,7 @@ def test_small_buffers_record_the_same(simulation, monkeypatch):
 def check_interrupted(net, N, source, run):
     """What was recorded is whole, and the network goes on from there."""
     assert run.interrupted and "interrupted" in repr(run)
-    assert 0 < run.n_steps
+    assert run.n_steps > 0
     assert run.state(N[:2].V).shape == (run.n_steps, 2) and run.times.shape == (run.n_steps,)
     steps = np.rint(run.spikes(source)[0].to_decimal(u.ms) / DT).astype(int)
     assert steps.max() <= run.n_steps
@@ -232,7 +236,7 @@ def test_interrupted_within_a_chunk(simulation):
 
 
 def test_interrupted_twice_ends_at_once(simulation, monkeypatch):
-    net, N, _, _ = simulation
+    net, _, _, _ = simulation
     net.reset()
     monkeypatch.setattr(Recorder, "collect", lambda *_: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
     handler = signal.getsignal(signal.SIGINT)

@@ -6,7 +6,21 @@ import brainunit as u
 import numpy as np
 import pytest
 
-from brainevent.projections import COBA, CUBA, LIF, AllToAll, Delta, Expon, FixedProb, FromPairs, Network, Normal, OneToOne, PoissonInput, Projection
+from brainevent.projections import (
+    COBA,
+    CUBA,
+    LIF,
+    AllToAll,
+    Delta,
+    Expon,
+    FixedProb,
+    FromPairs,
+    Network,
+    Normal,
+    OneToOne,
+    PoissonInput,
+    Projection,
+)
 
 DT = 0.1
 ONE = OneToOne(weight=1 * u.pA)
@@ -26,6 +40,14 @@ def test_jumps_are_lost_on_refractory_neurons(backend):
     V = Network(*parts).run(0.8 * u.ms, dt=DT * u.ms, record=[post.V], progress=False, backend=backend).state(post.V).mantissa + 65
     landed = np.array([i >= 5 for i in range(8)])
     np.testing.assert_allclose(V[np.arange(8), np.arange(8)], 3.0 * landed, rtol=1e-5)
+
+
+def test_a_jump_in_the_step_of_a_spike_is_lost():
+    """Delivery comes before the reset: also without a refractory time, and the next jump lands."""
+    pre, post = one_spike(2), LIF(2, V_init=np.array([-40, -65]) * u.mV, name="post")
+    now, next_ = (Projection(pre, OneToOne(weight=3 * u.mV), Delta(), post, delay=k * DT * u.ms) for k in (0, 1))
+    V = Network(now, next_).run(0.2 * u.ms, dt=DT * u.ms, record=[post.V], progress=False).state(post.V).mantissa
+    np.testing.assert_allclose(V + 65, [[0, 3], [3, 3 + 3 * np.exp(-DT / 20)]], rtol=1e-5)
 
 
 def test_jumps_add_up_with_synapses_of_other_kinds():
@@ -52,7 +74,7 @@ EQUAL = [
 ]
 DIFFERENT = [
     (Expon(tau=5 * u.ms), Expon(tau=5.000001 * u.ms)),
-    (Expon(tau=TAU * u.ms), Expon(tau=(TAU + [0, 0, 1e-9]) * u.ms)),
+    (Expon(tau=TAU * u.ms), Expon(tau=(TAU + np.array([0, 0, 1e-9])) * u.ms)),
     (Expon(tau=np.arange(1.0, 2000) * u.ms), Expon(tau=(np.arange(1.0, 2000) + (np.arange(1999) == 1000) * 1e-6) * u.ms)),
     (Expon(tau=5 * u.ms), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV))),
     (Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), Expon(tau=5 * u.ms, output=COBA(E=-80 * u.mV))),
@@ -77,7 +99,7 @@ def test_projections_with_equal_synapses_share_one_state():
         Projection(pre, to, Expon(tau=TAU * u.ms), post),
         Projection(pre, to, Expon(tau=TAU * 1e-3 * u.second), post, delay=1 * u.ms),
         Projection(pre, ONE, Expon(tau=5 * u.ms), post[1], name="scalar tau"),
-        Projection(pre, to, Expon(tau=(TAU + [0, 1e-6, 0]) * u.ms), post, name="one element"),
+        Projection(pre, to, Expon(tau=(TAU + np.array([0, 1e-6, 0])) * u.ms), post, name="one element"),
         Projection(pre, to, Expon(tau=TAU * u.ms), other),
         PoissonInput(post[:1], n=1, rate=0 * u.Hz, weight=1 * u.pA, synapse=Expon(tau=TAU * u.ms)),
     ]
@@ -97,7 +119,9 @@ def test_shared_state_is_the_sum():
     np.testing.assert_allclose(V[0], V[1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("synapse, weight", [(Delta(), 3 * u.mV), (Expon(tau=5 * u.ms), 50 * u.pA), (Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), 2 * u.nS)])
+@pytest.mark.parametrize(
+    "synapse, weight", [(Delta(), 3 * u.mV), (Expon(tau=5 * u.ms), 50 * u.pA), (Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), 2 * u.nS)]
+)
 @pytest.mark.parametrize("format", ["csr", "csc", "coo", "dense", "fixed"])
 def test_views_as_pre_and_post(synapse, weight, format):
     """Ids count from the start of the slices, and nothing outside of the post slice moves."""

@@ -91,7 +91,9 @@ class LIF(Population):
     def refractory_steps(self, dt):
         """Steps after a spike until V moves again, `round(tau_ref / dt)`."""
         ratio = np.asarray(self.own["tau_ref"]) / dt
-        return np.rint(ratio).astype(np.int32) if np.ndim(ratio) else round(float(steps_of(self.own["tau_ref"] * u.ms, dt * u.ms, "tau_ref")))
+        return (
+            np.rint(ratio).astype(np.int32) if np.ndim(ratio) else round(float(steps_of(self.own["tau_ref"] * u.ms, dt * u.ms, "tau_ref")))
+        )
 
     def exact(self, synapses) -> bool:
         """Whether the exact propagators apply: every input is a current with a closed-form response."""

@@ -60,7 +60,8 @@ def _successes(rng, trials: int, prob: float):
         left = trials - 1 - last
         size = min(BLOCK, int(left * prob + 6 * math.sqrt(left * prob)) + 8, (1 << 62) // (left + 1))
         gaps = rng.standard_exponential(size)
-        gaps *= scale
+        with np.errstate(over="ignore"):  # of a probability so small that the gap is endless
+            gaps *= scale
         np.ceil(gaps, out=gaps)  # the ceiling of an exponential is geometric, exactly
         np.clip(gaps, 1, left + 1, out=gaps)  # 0 is a draw of 0.0 or prob = 1; any past the end is as good as the end
         numbers = gaps.astype(np.int64)

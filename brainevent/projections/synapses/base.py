@@ -102,7 +102,9 @@ class Synapse(Parameters, abc.ABC):
         """Raise an error naming the projection and both units if the weight's unit is not the synapse's."""
         if not unit.has_same_dim(self.unit):
             given = "no unit" if unit.is_unitless else f"unit {unit}"
-            remedy = f"multiply it by u.{self.unit}, or a sparse matrix as CSR.fromscipy(S, unit=u.{self.unit})" if unit.is_unitless else "convert it, or use another synapse"
+            remedy = "convert it, or use another synapse"
+            if unit.is_unitless:
+                remedy = f"multiply it by u.{self.unit}, or a sparse matrix as CSR.fromscipy(S, unit=u.{self.unit})"
             raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}: {remedy}")
 
 

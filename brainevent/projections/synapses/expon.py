@@ -27,7 +27,7 @@ class Expon(Synapse):
     """
 
     tau: Any
-    output: Output = CUBA()
+    output: Output = CUBA()  # noqa: RUF009
 
     def __post_init__(self):
         time_constant(self.tau, None, "Expon: tau")

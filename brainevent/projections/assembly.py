@@ -1,0 +1,100 @@
+"""Putting a network together: its populations, their names, keyed random generators, and a look at what was built."""
+
+import warnings
+import zlib
+from collections.abc import Iterable
+
+import brainunit as u
+import numpy as np
+
+from ..core import paths
+from ..formats.compressed import Compressed
+from .inputs import PoissonInput
+from .population import Population
+from .projection import Projection
+
+
+def populations_of(parts) -> list[Population]:
+    """Every population once, in the order of appearance, named."""
+    found: list[Population] = []
+    for part in parts:
+        if not isinstance(part, (Projection, PoissonInput, Population)):
+            raise TypeError(f"Network takes projections, Poisson inputs and populations, one by one (Network(*parts)), got {part!r}")
+        ends = (
+            [part] if isinstance(part, Population) else [getattr(part, side).population for side in ("pre", "post") if hasattr(part, side)]
+        )
+        for end in ends:
+            if not any(end is other for other in found):
+                found.append(end)
+    _name(found)
+    return found
+
+
+def _name(populations: list[Population]):
+    """Give the unnamed ones the name of their model, and a number if that is taken."""
+    taken = [population.label for population in populations if population.label]
+    for name in taken:
+        if taken.count(name) > 1:
+            raise ValueError(f"{taken.count(name)} populations are named {name!r}: give each a name of its own")
+    for population in populations:
+        if not population.label:
+            kind = type(population).__name__
+            population.label = next(label for i in range(len(taken) + 1) if (label := f"{kind}{i or ''}") not in taken)
+            taken.append(population.label)
+
+
+def check_new(projections: list[Projection]):
+    """A projection belongs to one network, once."""
+    for index, projection in enumerate(projections):
+        if projection.network is not None or any(projection is other for other in projections[:index]):
+            where = "in another network already" if projection.network is not None else "given twice"
+            raise ValueError(f"{projection.name} is {where}: make a new Projection")
+
+
+def check_steps(populations: list[Population], projections: list[Projection]):
+    """Populations that ran before keep the dt they ran with, and a network has one."""
+    ran = [population for population in populations if population.dt is not None]
+    for population in ran:
+        if population.dt != ran[0].dt:
+            across = [p.name for p in projections if {p.pre.population.dt, p.post.population.dt} == {population.dt, ran[0].dt}]
+            joined = f" (joined by {', '.join(across)})" if across else ""
+            raise ValueError(
+                f"population {ran[0].label} ran with dt = {ran[0].dt} ms and population {population.label} with dt = "
+                f"{population.dt} ms{joined}: a network has one dt, make the populations anew"
+            )
+
+
+def numbered(words: Iterable[str]):
+    """`(word, "0")`, `(word, "1")`, ... where a word comes again."""
+    seen: dict[str, int] = {}
+    for word in words:
+        seen[word] = seen.get(word, -1) + 1
+        yield word, str(seen[word])
+
+
+def generator(seed: int, *words: str) -> np.random.Generator:
+    """A random generator keyed by the seed and by words, so that what is drawn does not depend on the order of drawing."""
+    return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, *(zlib.crc32(word.encode()) for word in words)])
+
+
+def device_matrix(projection: Projection):
+    """`(matrix, mirror)` with plain weights, as a delivery takes them; the mirror only where gathering may pay."""
+    matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
+    if isinstance(matrix, Compressed) and paths.wants_mirror(matrix, projection.path):
+        return matrix, matrix.regrouped()
+    return matrix, None
+
+
+def warn_of_odd_strength(projection: Projection, stacklevel: int):
+    """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold: mostly a slip in the units."""
+    psp = projection.psp()
+    if psp is None or projection.matrix.nse == 0:
+        return
+    own = projection.post.population.own
+    distance = float(np.mean(np.asarray(own["V_th"]) - np.asarray(own["V_rest"])))
+    if psp and not 1e-4 <= abs(psp) / abs(distance) <= 10:
+        warnings.warn(
+            f"{projection.name}: one spike moves V by {psp:.3g} mV, {abs(psp) / abs(distance):.2g} of the distance from rest to "
+            f"threshold ({distance:.3g} mV): check the units of weight and R",
+            stacklevel=stacklevel,
+        )
