@@ -264,13 +264,18 @@ class Projection:
         return plot_matrix(self, path=path, ax=ax)
 
     def psp(self) -> float | None:
-        """The peak change of V at rest (mV) from one spike of mean weight; None for a post model without such a notion."""
+        """The peak change of V at rest (mV) from one spike, its weight of the mean size and the mean's sign.
+
+        None for a post model without such a notion.
+        """
         post = self.post.population
         if not hasattr(post, "peak_deflection"):
             return None
         weights = np.asarray(u.get_mantissa(self.matrix.data), np.float64)
         weights = weights[weights != 0] if isinstance(self.matrix, Dense) else weights
-        return post.peak_deflection(self.synapse, float(weights.mean())) if weights.size else 0.0
+        if not weights.size:
+            return 0.0
+        return post.peak_deflection(self.synapse, float(np.copysign(np.abs(weights).mean(), weights.mean())))
 
     def __repr__(self):
         return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"
