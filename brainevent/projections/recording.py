@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.inplace import pack, packed_size
-from . import plotting
+from .plotting import plot_run
 from .population import Population, StateView, View, as_view
 
 BUFFER_BYTES = 32 << 20
@@ -174,7 +174,7 @@ class Run:
         Returns:
           The matplotlib figure (closed already if it was saved).
         """
-        return plotting.plot_run(self, [as_view(target) for target in targets], labels=labels, path=path)
+        return plot_run(self, [as_view(target) for target in targets], labels=labels, path=path)
 
     def save(self, path):
         """Write everything to a compressed .npz: `dt_ms`, and for each name `spikes/N/step`, `spikes/N/id`, `states/N[0:5].V`."""
