@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .arithmetic import Arithmetic
 from .core import kernels
 from .core.operator import correlate, propagate
 from .events import EventArray, MaskedFloat, unwrap
@@ -59,7 +60,7 @@ def reordered(data, order):
     return data if kernels.is_scalar(u.get_mantissa(data)) else data[order]
 
 
-class Connectivity(u.sparse.SparseMatrix):
+class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     """A matrix of weights from `n_pre` to `n_post` neurons, stored or generated. Immutable; a pytree with its arrays as leaves.
 
     Subclasses are final formats. A format is one file: `parts` (the names of its arrays, weights first), `check`, `coordinates`,
@@ -336,10 +337,14 @@ class Connectivity(u.sparse.SparseMatrix):
         return x
 
     def __getitem__(self, item):
-        """Dense rows: `A[i]` has shape (n_post,), `A[ids]` and `A[start:stop]` (len, n_post), `A[rows, cols]` takes columns too."""
+        """Dense rows: `A[i]` has shape (n_post,), `A[ids]` and `A[start:stop]` (len, n_post); `A[rows, cols]` pairs ids as numpy does."""
         if isinstance(item, tuple):
-            rows, *cols = item
-            return self[rows][(..., *cols)]
+            rows, cols = item
+            if isinstance(rows, slice) or isinstance(cols, slice):
+                return self[rows][..., cols]
+            rows, cols = jnp.broadcast_arrays(*map(jnp.asarray, item))
+            dense, unit = u.split_mantissa_unit(self[rows])
+            return u.maybe_decimal(u.Quantity(jnp.take_along_axis(dense, cols[..., None], axis=-1)[..., 0], unit=unit))
         n = self.shape[0]
         if is_concrete(*jax.tree.leaves(item)):
             try:
@@ -350,65 +355,3 @@ class Connectivity(u.sparse.SparseMatrix):
             ids = item
         ids = jnp.asarray(ids)
         return EventArray((ids[..., None] + n * (ids[..., None] < 0)) == jnp.arange(n)) @ self
-
-    # -- arithmetic with scalars (on the stored weights, as brainunit.sparse does) ------------------------------------------
-
-    def map_weights(self, function):
-        """The same structure with `function` applied to the weights."""
-        return self.with_data(function(self.data))
-
-    def _scaled(self, other, function):
-        if np.ndim(u.get_mantissa(other)) == 2:
-            row, col = self.coordinates()
-            return self.with_data(u.math.reshape(function(self.per_synapse(), other[row, col]), self.weights_shape))
-        return self.map_weights(lambda w: function(w, other))
-
-    def __mul__(self, other):
-        return self._scaled(other, operator.mul)
-
-    def __rmul__(self, other):
-        return self._scaled(other, lambda w, c: c * w)
-
-    def __truediv__(self, other):
-        return self._scaled(other, operator.truediv)
-
-    def __add__(self, other):
-        """Another matrix of the same shape (synapses of both), or a scalar, which is added to every stored weight."""
-        if isinstance(other, Connectivity):
-            return self._joined(other)
-        return self.map_weights(lambda w: w + other)
-
-    def __radd__(self, other):
-        return self + other
-
-    def __sub__(self, other):
-        return self + (-other)
-
-    def __rsub__(self, other):
-        return (-self) + other
-
-    def __neg__(self):
-        return self.map_weights(operator.neg)
-
-    def __pos__(self):
-        return self
-
-    def __abs__(self):
-        return self.map_weights(abs)
-
-    def _joined(self, other):
-        """The synapses of two matrices of one shape, side by side."""
-        if self.shape != other.shape:
-            raise ValueError(f"{self!r} + {other!r}: shapes differ")
-        data = u.math.concatenate([self.per_synapse(), other.per_synapse()])
-        row, col = (jnp.concatenate(ids) for ids in zip(self.coordinates(), other.coordinates()))
-        return type(self).from_coordinates(data, row, col, shape=self.shape, backend=self.backend)
-
-    def diag_add(self, value):
-        """The matrix plus `value` on its diagonal: a scalar or one number a diagonal entry, in the unit of the weights."""
-        n = min(self.shape)
-        mantissa, unit = u.split_mantissa_unit(value)
-        diagonal = jnp.broadcast_to(jnp.asarray(mantissa, self.dtype), (n,))
-        values = diagonal if unit.is_unitless else u.Quantity(diagonal, unit=unit)
-        ids = jnp.arange(n)
-        return self._joined(type(self).from_coordinates(values, ids, ids, shape=self.shape))

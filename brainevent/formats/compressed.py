@@ -41,7 +41,7 @@ def line_starts(major, n_lines: int):
     """The compressed pointer of sorted major ids: shape (n_lines + 1,)."""
     if is_concrete(major):
         return np.concatenate([[0], np.cumsum(np.bincount(np.asarray(major), minlength=n_lines), dtype=np.int64)])
-    return jnp.searchsorted(major, jnp.arange(n_lines + 1), side="left").astype(jnp.int32)
+    return jnp.searchsorted(major, jnp.arange(n_lines + 1), side="left")
 
 
 class Compressed(Connectivity):

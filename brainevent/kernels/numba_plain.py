@@ -60,16 +60,17 @@ def pairs_outer(ct, x, source, target, out):
 @njit
 def add_rows(rows, count, x, w, low, high, out):
     """`out[low:high] += x @ w[:, low:high]` over the listed rows, four at a time: `out` is loaded and stored a quarter as often."""
+    sums = out[low:high]  # slices, not offsets: an index that starts at 0 cannot count from the end, and the loop vectorises
     for a in range(0, count - 3, 4):
         i, j, k, l = rows[a], rows[a + 1], rows[a + 2], rows[a + 3]
         p, q, r, s = value(x, i, out), value(x, j, out), value(x, k, out), value(x, l, out)
-        for c in range(low, high):
-            out[c] += (p * w[i, c] + q * w[j, c]) + (r * w[k, c] + s * w[l, c])
+        wi, wj, wk, wl = w[i][low:high], w[j][low:high], w[k][low:high], w[l][low:high]
+        for c in range(sums.shape[0]):
+            sums[c] += (p * wi[c] + q * wj[c]) + (r * wk[c] + s * wl[c])
     for a in range(count // 4 * 4, count):
-        i = rows[a]
-        p = value(x, i, out)
-        for c in range(low, high):
-            out[c] += p * w[i, c]
+        p, wi = value(x, rows[a], out), w[rows[a]][low:high]
+        for c in range(sums.shape[0]):
+            sums[c] += p * wi[c]
 
 
 @njit(parallel=True)
@@ -99,6 +100,20 @@ def dense_rows_threaded(x, w, blocks, least, out):
 
 
 @njit(fastmath={"reassoc", "contract"})
+def row_products(w, i, x, out):
+    """`out[i:i+4] = w[i:i+4] @ x`, in whatever order vectorises; four rows share the loads of `x`."""
+    a, b, c, d = w[i], w[i + 1], w[i + 2], w[i + 3]
+    p = q = r = s = out.dtype.type(0)
+    for j in range(x.shape[0]):
+        v = x[j]
+        p += a[j] * v
+        q += b[j] * v
+        r += c[j] * v
+        s += d[j] * v
+    out[i], out[i + 1], out[i + 2], out[i + 3] = p, q, r, s
+
+
+@njit(fastmath={"reassoc", "contract"})
 def row_product(row, x):
     """The dot product of two arrays, in whatever order vectorises."""
     total = row.dtype.type(0)
@@ -118,7 +133,9 @@ def sum_columns(columns, count, x, w, first, last, out):
             out[i] = total
     else:
         floats = x.astype(out.dtype)
-        for i in range(first, last):
+        for i in range(first, last - 3, 4):
+            row_products(w, i, floats, out)
+        for i in range(first + (last - first) // 4 * 4, last):
             out[i] = row_product(w[i], floats)
 
 
