@@ -23,9 +23,9 @@ TAKEN = ("event", "gather", "dense")  # what can run; the order of the counters
 class Costs:
     """Nanoseconds a unit of work of each path, on one core of a 2-core x86-64 machine; a write to a target costs what its cache does."""
 
-    near: float = 0.8  # a delivery by scatter, targets within CACHE_BYTES
+    near: float = 0.6  # a delivery by scatter, targets within CACHE_BYTES
     far: float = 3.4  # the same, targets beyond
-    gather: float = 1.0  # a stored synapse by gather
+    gather: float = 0.95  # a stored synapse by gather
     row: float = 0.09  # an entry of an active row of a dense matrix
     product: float = 0.09  # an entry of a dense matrix
 

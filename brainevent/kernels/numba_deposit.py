@@ -13,8 +13,8 @@ from ..events import EventArray
 from ..formats.compressed import Compressed
 from ..formats.coo import COO
 from ..formats.dense import Dense
-from .numba_compressed import gather_line, scatter_blocks, scatter_lines, work_of, worth_splitting
-from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span
+from .numba_compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
+from .numba_pieces import OK, active, ids_of
 from .numba_plain import add_rows
 from .numba_stored import SERVED, THREADED_WORK
 
@@ -41,22 +41,6 @@ def _fade(target, factor):
                 target[i] *= factor[i]
 
     return fades
-
-
-@njit
-def gather_into(x, w, structure, scale, out):
-    """Add the sum of every line to its target."""
-    ids = ids_of(structure)
-    w = flat(w)
-    for i in range(out.shape[0]):
-        start, stop = span(structure, i)
-        if start < 0 or start > stop or stop > ids.shape[0]:
-            return BAD_POINTER
-        total, bad = gather_line(x, w, ids, start, stop, out)
-        if bad:
-            return ID_OUT_OF_RANGE
-        out[i] += scale * total
-    return OK
 
 
 def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
@@ -88,7 +72,7 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
         taken[EVENT] += 1
         return scatter_lines(lines, count, x, w, structure, scale[0], out)
     taken[GATHER] += 1
-    return gather_into(x, mirror_w, mirror, scale[0], out)
+    return gather_lines(x, mirror_w, mirror, 0, out.shape[0], scale[0], out)
 
 
 @njit
@@ -134,7 +118,7 @@ def deposit_gather(target, counts, decay, x, scale, w, structure, window, after,
     fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     taken[GATHER] += 1
-    return gather_into(x, w, structure, scale[0], out)
+    return gather_lines(x, w, structure, 0, out.shape[0], scale[0], out)
 
 
 @kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
