@@ -1,6 +1,7 @@
 """What every workload shares: rows of the table, alternating medians, and the machine they were measured on."""
 
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -60,10 +61,14 @@ HEAD = ["bar", "workload", "ours", "peer", "times faster", "wanted", "met"]
 
 
 def alternating(calls: dict[str, Callable[[], float | None]], rounds: int) -> dict[str, float]:
-    """Medians of each call, run A B A B; a call returns its own figure, or None to be timed in seconds."""
+    """Medians of each call, run A B C, B A C, ...; a call returns its own figure, or None to be timed in seconds.
+
+    Every order comes up equally often, because what ran before leaves its mark: data in the caches, threads that still spin.
+    """
     figures: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
+    orders = list(itertools.permutations(calls.items()))
+    for order in itertools.islice(itertools.cycle(orders), rounds):
+        for name, call in order:
             start = time.perf_counter()
             figure = call()
             figures[name].append(time.perf_counter() - start if figure is None else figure)

@@ -20,18 +20,43 @@ def add_pairs(x, w, source, target, out):
     return OK
 
 
-def pairs(x, w, source, target, out):
-    """The product of a list of coordinates, one operand: a branch a synapse where few sources are active, else none."""
-    out[:] = 0
-    few = 8 * active(x)[1] < x.shape[0]  # beyond that a mispredicted branch costs more than the addition it saves
+@njit
+def every_pair(x, w, source, target, out):
+    """`out[target[k]] += w[k] * x[source[k]]`, without a branch on the spikes; a run of one target is summed in a register."""
+    n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
+    at, total = np.uint64(0), out.dtype.type(0)
     for k in range(source.shape[0]):
         i, j = np.uint64(source[k]), np.uint64(target[k])
-        if i >= np.uint64(x.shape[0]) or j >= np.uint64(out.shape[0]):
+        if i >= n or j >= m:
             return ID_OUT_OF_RANGE
-        if few and x[i] == 0:
-            continue
-        out[j] += out.dtype.type(x[i]) * weight(w, k, out)
+        if j != at:
+            out[at] += total
+            at, total = j, out.dtype.type(0)
+        total += x[i] * weight(w, k, out)
+    if source.shape[0] > 0:
+        out[at] += total
     return OK
+
+
+@njit
+def active_pairs(x, w, source, target, out):
+    """The same, skipping silent sources."""
+    n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
+    for k in range(source.shape[0]):
+        i, j = np.uint64(source[k]), np.uint64(target[k])
+        if i >= n or j >= m:
+            return ID_OUT_OF_RANGE
+        if x[i] != 0:
+            out[j] += value(x, i, out) * weight(w, k, out)
+    return OK
+
+
+def pairs(x, w, source, target, out):
+    """The product of a list of coordinates, one operand."""
+    out[:] = 0
+    if 8 * active(x)[1] < x.shape[0]:  # beyond that mispredicted branches cost more than the additions they save
+        return active_pairs(x, w, source, target, out)
+    return every_pair(x.astype(out.dtype), w, source, target, out)
 
 
 def pairs_batch(x, w, source, target, out):
