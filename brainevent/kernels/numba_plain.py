@@ -21,8 +21,21 @@ def add_pairs(x, w, source, target, out):
 
 
 @njit
+def active_pairs(x, w, source, target, out):
+    """`out[target[k]] += w[k] * x[source[k]]`, skipping silent sources one by one."""
+    n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
+    for k in range(source.shape[0]):
+        i, j = np.uint64(source[k]), np.uint64(target[k])
+        if i >= n or j >= m:
+            return ID_OUT_OF_RANGE
+        if x[i] != 0:
+            out[j] += value(x, i, out) * weight(w, k, out)
+    return OK
+
+
+@njit
 def every_pair(x, w, source, target, out):
-    """`out[target[k]] += w[k] * x[source[k]]`, without a branch on the spikes; a run of one target is summed in a register."""
+    """The same without a branch on the spikes; a run of one target is summed in a register."""
     n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
     at, total = np.uint64(0), out.dtype.type(0)
     for k in range(source.shape[0]):
@@ -38,25 +51,33 @@ def every_pair(x, w, source, target, out):
     return OK
 
 
-@njit
-def active_pairs(x, w, source, target, out):
-    """The same, skipping silent sources."""
-    n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
-    for k in range(source.shape[0]):
-        i, j = np.uint64(source[k]), np.uint64(target[k])
-        if i >= n or j >= m:
-            return ID_OUT_OF_RANGE
-        if x[i] != 0:
-            out[j] += value(x, i, out) * weight(w, k, out)
-    return OK
-
-
 def pairs(x, w, source, target, out):
     """The product of a list of coordinates, one operand."""
     out[:] = 0
     if 8 * active(x)[1] < x.shape[0]:  # beyond that mispredicted branches cost more than the additions they save
         return active_pairs(x, w, source, target, out)
     return every_pair(x.astype(out.dtype), w, source, target, out)
+
+
+def pairs_by_source(x, w, source, target, out):
+    """`pairs` for coordinates whose sources come in runs, which ascending rows make: one look at the operand a run."""
+    out[:] = 0
+    n, m = np.uint64(x.shape[0]), np.uint64(out.shape[0])
+    k, end = np.uint64(0), np.uint64(source.shape[0])
+    while k < end:
+        first = source[k]
+        i = np.uint64(first)
+        if i >= n:
+            return ID_OUT_OF_RANGE
+        silent, v = x[i] == 0, value(x, i, out)
+        while k < end and source[k] == first:
+            if not silent:
+                j = np.uint64(target[k])
+                if j >= m:
+                    return ID_OUT_OF_RANGE
+                out[j] += v * weight(w, k, out)
+            k += np.uint64(1)
+    return OK
 
 
 def pairs_batch(x, w, source, target, out):

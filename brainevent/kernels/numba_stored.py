@@ -68,7 +68,8 @@ def propagate_pairs(A, x, *, dtype, transpose, event, batched):
     source, target = (A.row, A.col) if transpose else (A.col, A.row)
     x, m = _operand(x, dtype), A.shape[int(transpose)]
     if x.ndim == 1:
-        return call(plain.pairs, _out((m,), dtype), x, A.data, source, target)
+        run = plain.pairs_by_source if A.ordered and transpose else plain.pairs
+        return call(run, _out((m,), dtype), x, A.data, source, target)
     wide = _columns(x, batched)
     weights = A.data if A.data is None or batched else A.data[None]
     out = call(plain.pairs_batch, _out((wide.shape[0], m, wide.shape[2]), dtype), wide, weights, source, target)
