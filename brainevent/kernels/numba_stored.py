@@ -14,7 +14,7 @@ from . import numba_plain as plain
 
 SERVED = ("float32", "float64")
 THREADED_WORK = 100_000  # synapses of a call above which fork and join (about 10 us) is worth a second thread
-THREADED_ENTRIES = 500_000  # the same for entries of a dense matrix, which cost a tenth of a synapse
+THREADED_ENTRIES = 4_000_000  # entries of a dense matrix: a million take 65 us on one thread, little more than waking another
 
 
 def _operand(x, dtype):
