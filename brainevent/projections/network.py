@@ -257,9 +257,9 @@ class Network(brainstate.nn.Module):
         hidden = None if progress is None else not progress
         bar = tqdm(
             total=n_steps * dt / 1e3,
-            unit="s",
+            unit=" s",
             disable=hidden,
-            bar_format="{l_bar}{bar}| {n:.3g}/{total:.3g} s of biological time [{elapsed}<{remaining}, {rate_fmt}]",
+            bar_format="{l_bar}{bar}| {n:.3g}/{total:.3g} s of biological time [{elapsed}<{remaining}, {rate_noinv_fmt}]",
         )
         with bar, ctrl_c() as interrupted:
             while done < n_steps and not interrupted:
@@ -267,7 +267,9 @@ class Network(brainstate.nn.Module):
                 started = time.perf_counter()
                 tree, buffers = jax.block_until_ready(loop(tree, buffers, self._matrices, values, root, n))
                 took = time.perf_counter() - started
-                if done:  # the first chunk compiles
+                if not done:  # the first chunk compiles: the bar's clock starts after it
+                    bar.reset()
+                else:
                     busy, timed = busy + took, timed + n
                     rows = max(1, min(recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
                 recorder.collect(buffers, first + done, n)
