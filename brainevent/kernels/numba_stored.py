@@ -87,7 +87,7 @@ def correlate_pairs(A, ct, x, *, wshape, transpose, event, batched):
 
 @kernel("propagate", Dense, backend="numba", platform="cpu", dtypes=SERVED)
 def propagate_full(A, x, *, dtype, transpose, event, batched):
-    """Active rows added up, or active columns read; a float product of matrices is XLA's."""
+    """Active rows added up, or active columns read."""
     x, m = _operand(x, dtype), A.shape[int(transpose)]
     if x.ndim == 1:
         if threads()[0] == 1 or A.nse < THREADED_ENTRIES:
