@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import sys
 import threading
 from collections.abc import Callable
 
@@ -194,4 +195,6 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
     if platform not in PREFERENCE:
         raise ValueError(f"unknown platform {platform!r}: expected one of {tuple(PREFERENCE)}")
     dtype = jnp.result_type(float) if A.data is None else A.dtype
-    return choose(operation, type(A), platform, requested(A), dtype)
+    choice = choose(operation, type(A), platform, requested(A), dtype)
+    about = getattr(sys.modules[choice.run.__module__], "about_backend", None)  # what a backend has to say of itself: its threads
+    return dataclasses.replace(choice, reason=f"{choice.reason}; {about()}") if about else choice

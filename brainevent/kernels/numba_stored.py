@@ -17,6 +17,12 @@ THREADED_WORK = 100_000  # synapses of a call above which fork and join (about 1
 THREADED_ENTRIES = 4_000_000  # entries of a dense matrix: a million take 65 us on one thread, little more than waking another
 
 
+def about_backend() -> str:
+    """How many threads kernels may use, and why."""
+    n, why = threads()
+    return f"up to {n} threads ({why})" if n > 1 else f"one thread ({why})"
+
+
 def _operand(x, dtype):
     """Events stay bool, floats take the dtype of the weights."""
     return x if x.dtype == bool else x.astype(dtype)
