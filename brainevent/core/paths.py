@@ -23,18 +23,18 @@ TAKEN = ("event", "gather", "dense")  # what can run; the order of the counters
 class Costs:
     """Nanoseconds a unit of work of each path, on one core of a 2-core x86-64 machine; a write to a target costs what its cache does."""
 
-    near: float = 0.6  # a delivery by scatter, targets within CACHE_BYTES
-    far: float = 3.4  # the same, targets beyond
-    gather: float = 0.95  # a stored synapse by gather
-    row: float = 0.09  # an entry of an active row of a dense matrix
-    product: float = 0.09  # an entry of a dense matrix
+    scatter: tuple[float, float, float] = (0.6, 2.6, 1.36)  # a delivery where gathering is a choice, for targets within CACHES and beyond
+    gather: tuple[float, float, float] = (0.66, 0.9, 1.2)  # a stored synapse, for the same
+    row: float = 0.07  # an entry of an active row of a dense matrix
+    product: float = 0.07  # an entry of a dense matrix
 
-    def scatter(self, target_bytes: int) -> float:
-        """A delivery onto targets of that size."""
-        return self.near if target_bytes <= CACHE_BYTES else self.far
+    def sparse(self, target_bytes: int) -> tuple[float, float]:
+        """`(scatter, gather)` for targets of that size."""
+        level = sum(target_bytes > size for size in CACHES)
+        return self.scatter[level], self.gather[level]
 
 
-CACHE_BYTES = 1 << 20
+CACHES = (64 << 10, 1 << 20)  # bytes: targets that stay near beside the synapses that stream past, and in the second level
 COSTS = Costs()
 MIRROR_BYTES = int(os.environ.get("BRAINEVENT_MIRROR_BYTES", 96 << 20))  # `auto` keeps a mirror for gathering up to this size
 
@@ -58,8 +58,8 @@ def wants_mirror(matrix, path: str) -> bool:
     """Whether deliveries through `matrix` should keep a copy grouped by target, which the gather path walks."""
     if getattr(matrix, "major", None) != 0 or path == "event":
         return False
-    could_win = COSTS.scatter(matrix.shape[1] * matrix.dtype.itemsize) > 1.15 * COSTS.gather
-    return path == "dense" or (could_win and matrix.nbytes <= MIRROR_BYTES)
+    scatter, gather = COSTS.sparse(matrix.shape[1] * matrix.dtype.itemsize)
+    return path == "dense" or (scatter > 1.15 * gather and matrix.nbytes <= MIRROR_BYTES)
 
 
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):

@@ -132,7 +132,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
         return call(deposit_gather, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
     if mirror is not None:
         other = _split(mirror, target.dtype)[1]
-        costs = _forced(path, (COSTS.scatter(A.shape[1] * target.dtype.itemsize), COSTS.gather))
+        costs = _forced(path, COSTS.sparse(A.shape[1] * target.dtype.itemsize))
         operands = (target, counts, decay, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
         return call(deposit_either, outs, *operands, aliases={0: 0, 1: 1})
     blocks = threads()[0] if A.nse >= THREADED_WORK and A.ordered else 1

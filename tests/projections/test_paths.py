@@ -35,7 +35,7 @@ CASES = [  # weights, decay, dtype
     ("one", "array", np.float64),
     ("each", "scalar", np.float32),
 ]
-HALF = paths.Costs(near=1.0, far=1.0, gather=0.5, row=1.0, product=0.5)  # the paths change places where half of the work is due
+HALF = paths.Costs(scatter=(1.0,) * 3, gather=(0.5,) * 3, row=1.0, product=0.5)  # the paths change places where half of the work is due
 
 
 @pytest.fixture
@@ -205,12 +205,12 @@ def test_paths_of_a_network_are_reported(path, format, report, half_costs):
 
 
 def test_the_measured_costs_choose_by_the_size_of_the_target():
-    """Targets within the cache: scattering always wins, and no mirror is kept; far ones keep it, up to a size."""
-    near, far = be.CSR(jnp.ones(()), np.zeros(10, int), np.array([0, 10]), shape=(1, 10)), (1, 10_000_000)
-    assert not paths.wants_mirror(near, "auto") and not paths.wants_mirror(near, "event") and paths.wants_mirror(near, "dense")
-    large = be.CSR(jnp.ones(()), np.zeros(10, int), np.array([0, 10]), shape=far)
-    assert paths.wants_mirror(large, "auto") and not paths.wants_mirror(large, "event")
-    assert not paths.wants_mirror(large.T, "auto") and not paths.wants_mirror(be.Dense(jnp.ones((2, 2))), "dense")
+    """Only targets of the middle size, where gathering can win by more than 15 %, keep a mirror by themselves, up to a size."""
+    near, middle, far = (be.CSR(jnp.ones(()), np.zeros(10, int), np.array([0, 10]), shape=(1, n)) for n in (10, 100_000, 10_000_000))
+    for matrix, wanted in ((near, False), (middle, True), (far, False)):
+        assert paths.wants_mirror(matrix, "auto") == wanted
+        assert paths.wants_mirror(matrix, "dense") and not paths.wants_mirror(matrix, "event")
+    assert not paths.wants_mirror(middle.T, "auto") and not paths.wants_mirror(be.Dense(jnp.ones((2, 2))), "dense")
 
 
 def test_event_on_xla_is_refused_by_a_network():
