@@ -21,7 +21,10 @@ def nothing(x, out):
 
 def measure(rounds: int) -> list[Row]:
     """Microseconds a call, the cost of the scan itself taken off."""
-    kernel = lambda c: call(nothing, jax.ShapeDtypeStruct((1,), np.float32), c)  # noqa: E731
+
+    def kernel(c):
+        return call(nothing, jax.ShapeDtypeStruct((1,), np.float32), c)
+
     loops = {
         "with": jax.jit(lambda x: jax.lax.scan(lambda c, _: (kernel(c), None), x, None, length=STEPS)[0]),
         "without": jax.jit(lambda x: jax.lax.scan(lambda c, _: (c * 0.5, None), x, None, length=STEPS)[0]),

@@ -18,12 +18,11 @@ REPEATS = 10
 def matrices() -> dict:
     """Targets near and far in the caches, and a dense matrix."""
     rng = np.random.default_rng(0)
-    sparse = lambda n, k: be.CSR(  # noqa: E731
-        rng.normal(size=n * k).astype(np.float32),
-        np.sort(rng.integers(0, n, (n, k)), axis=1).reshape(-1),
-        np.arange(n + 1) * k,
-        shape=(n, n),
-    )
+
+    def sparse(n, k):
+        ids = np.sort(rng.integers(0, n, (n, k)), axis=1).reshape(-1)
+        return be.CSR(rng.normal(size=n * k).astype(np.float32), ids, np.arange(n + 1) * k, shape=(n, n))
+
     dense = be.Dense(rng.normal(size=(2000, 2000)).astype(np.float32))
     return {
         "CSR 4,000 x 80": sparse(4_000, 80),
@@ -40,7 +39,9 @@ def delivery(A, path: str):
 
     @jax.jit
     def loop(A, mirror, spikes, target, counts):
-        body = lambda _, carry: paths.deposit(*carry, A, mirror, spikes, window=window, path=path)  # noqa: E731
+        def body(_, carry):
+            return paths.deposit(*carry, A, mirror, spikes, window=window, path=path)
+
         return jax.lax.fori_loop(0, REPEATS, body, (target, counts))
 
     def call(spikes):

@@ -45,8 +45,10 @@ def calls_of(A, peer, forward: bool) -> dict:
 
     @jax.jit
     def products(matrix, rows):
-        multiply = lambda x: x @ matrix if forward else matrix @ x  # noqa: E731
-        add = lambda total, x: (total + multiply(be.EventArray(x) if x.dtype == bool else x), None)  # noqa: E731
+        def add(total, x):
+            x = be.EventArray(x) if x.dtype == bool else x
+            return total + (x @ matrix if forward else matrix @ x), None
+
         return jax.lax.scan(add, jnp.zeros(A.shape[1 if forward else 0], jnp.float32), rows)[0]
 
     def ours(spikes):

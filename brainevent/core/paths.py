@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..events import EventArray
+from ..formats.dense import Dense
 from . import kernels
 from .kernels import kernel
 
@@ -86,7 +87,9 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
 
     @add.defjvp
     def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
-        plain = lambda *args: _add(args[0], A.replace(data=args[1]), args[2], decay, window)  # noqa: E731
+        def plain(target, weights, spikes):
+            return _add(target, A.replace(data=weights), spikes, decay, window)
+
         tangent = jax.jvp(plain, primals, tangents)[1]
         return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
@@ -104,5 +107,5 @@ def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
     """XLA walks every synapse whatever the spikes, so there is one path, and it cannot be "event"."""
     if path == "event":
         raise kernels.BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
-    taken = TAKEN.index("dense" if A.__class__.__name__ == "Dense" else "gather")
+    taken = TAKEN.index("dense" if isinstance(A, Dense) else "gather")
     return _add(target, A, spikes, decay, window), counts.at[taken].add(1)

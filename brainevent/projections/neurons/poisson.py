@@ -1,5 +1,7 @@
 """`Poisson`: a source population whose neurons spike at random."""
 
+from typing import ClassVar
+
 import brainunit as u
 import jax
 import jax.numpy as jnp
@@ -12,18 +14,20 @@ from ..quantities import per_neuron
 class Poisson(Population):
     """Independent Poisson sources: in each step a neuron spikes with probability `rate * dt` (to 2^-32).
 
-    Args:
-      size: number of neurons.
-      rate: a frequency, scalar or (size,); `rate * dt` must not pass 1 (for more than one spike a step, use `PoissonInput`).
-      name: the name in summaries and errors.
+        Args:
+          size: number of neurons.
+          rate: a frequency, scalar or (size,); `rate * dt` must not pass 1 (for more than one spike a step, use `PoissonInput`).
+          name: the name in summaries and errors.
 
-    >>> import brainunit as u
-    >>> from brainevent.projections import Poisson
-    >>> Poisson(100, rate=10 * u.Hz, name="noise")
-    Poisson(100, name='noise')
+        >>> from typing import ClassVar
+
+    import brainunit as u
+        >>> from brainevent.projections import Poisson
+        >>> Poisson(100, rate=10 * u.Hz, name="noise")
+        Poisson(100, name='noise')
     """
 
-    state_units = {"spikes": None}  # noqa: RUF012
+    state_units: ClassVar = {"spikes": None}
 
     def __init__(self, size, *, rate, name=None):
         super().__init__(size, name=name)
