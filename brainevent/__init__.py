@@ -15,11 +15,13 @@ from .formats.coo import COO, coo2csr
 from .formats.csr import CSC, CSR
 from .formats.dense import Dense
 from .formats.fixed import FixedPostNumConn, FixedPreNumConn
+from .formats.jitc import JITCHomoC, JITCHomoR, JITCNormalC, JITCNormalR, JITCUniformC, JITCUniformR
 
 __version__ = "0.4.0"
 
 DataRepresentation = Connectivity
 FixedNumPerPre, FixedNumPerPost = FixedPostNumConn, FixedPreNumConn
+JITCScalarR, JITCScalarC = JITCHomoR, JITCHomoC
 
 __all__ = [
     "COO",
@@ -35,6 +37,14 @@ __all__ = [
     "FixedNumPerPre",
     "FixedPostNumConn",
     "FixedPreNumConn",
+    "JITCHomoC",
+    "JITCHomoR",
+    "JITCNormalC",
+    "JITCNormalR",
+    "JITCScalarC",
+    "JITCScalarR",
+    "JITCUniformC",
+    "JITCUniformR",
     "MaskedFloat",
     "WeightedArray",
     "backend",

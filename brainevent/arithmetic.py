@@ -22,15 +22,21 @@ class Arithmetic:
     per_synapse: Any
     coordinates: Any
     from_coordinates: Any
+    stored: Any
 
     def map_weights(self, function):
         """The same structure with `function` applied to the weights."""
         return self.with_data(function(self.data))
 
+    def shifted(self, value):
+        """The same structure with `value` added to every weight."""
+        return self.map_weights(lambda w: w + value)
+
     def _scaled(self, other, function):
         if np.ndim(u.get_mantissa(other)) == 2:
-            row, col = self.coordinates()
-            return self.with_data(u.math.reshape(function(self.per_synapse(), other[row, col]), self.weights_shape))
+            A = self.stored()
+            row, col = A.coordinates()
+            return A.with_data(u.math.reshape(function(A.per_synapse(), other[row, col]), A.weights_shape))
         return self.map_weights(lambda w: function(w, other))
 
     def __mul__(self, other):
@@ -46,7 +52,7 @@ class Arithmetic:
         """Another matrix of the same shape (synapses of both), or a scalar, which is added to every stored weight."""
         if isinstance(other, Arithmetic):
             return self._joined(other)
-        return self.map_weights(lambda w: w + other)
+        return self.shifted(other)
 
     def __radd__(self, other):
         return self + other
@@ -70,9 +76,10 @@ class Arithmetic:
         """The synapses of two matrices of one shape, side by side."""
         if self.shape != other.shape:
             raise ValueError(f"{self!r} + {other!r}: shapes differ")
-        data = u.math.concatenate([self.per_synapse(), other.per_synapse()])
-        row, col = (jnp.concatenate(ids) for ids in zip(self.coordinates(), other.coordinates()))
-        return type(self).from_coordinates(data, row, col, shape=self.shape, backend=self.backend)
+        one, two = self.stored(), other.stored()
+        data = u.math.concatenate([one.per_synapse(), two.per_synapse()])
+        row, col = (jnp.concatenate(ids) for ids in zip(one.coordinates(), two.coordinates()))
+        return type(one).from_coordinates(data, row, col, shape=self.shape, backend=self.backend)
 
     def diag_add(self, value):
         """The matrix plus `value` on its diagonal: a scalar or one number a diagonal entry, in the unit of the weights."""
@@ -80,8 +87,8 @@ class Arithmetic:
         mantissa, unit = u.split_mantissa_unit(value)
         diagonal = jnp.broadcast_to(jnp.asarray(mantissa, self.dtype), (n,))
         values = diagonal if unit.is_unitless else u.Quantity(diagonal, unit=unit)
-        ids = jnp.arange(n)
-        return self._joined(type(self).from_coordinates(values, ids, ids, shape=self.shape))
+        ids, A = jnp.arange(n), self.stored()
+        return A._joined(type(A).from_coordinates(values, ids, ids, shape=self.shape))
 
     def solve(self, b):
         """x with `A @ x = b`, for a square matrix that is not singular.

@@ -55,6 +55,14 @@ def as_ids(ids, name: str, owner: str):
         return jnp.asarray(ids.astype(np.int64 if wide else np.int32, copy=False))
 
 
+def check_shape(shape, owner: str) -> tuple[int, int]:
+    """`shape` as two sizes, or a clear error."""
+    shape = tuple(operator.index(n) for n in shape)
+    if len(shape) != 2 or min(shape) < 0:
+        raise ValueError(f"{owner}: shape is (n_pre, n_post), two sizes of at least 0, got {shape}")
+    return shape
+
+
 def reordered(data, order):
     """Per-synapse weights in another order; one weight for all stays as it is."""
     return data if kernels.is_scalar(u.get_mantissa(data)) else data[order]
@@ -83,9 +91,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         name = type(self).__name__
         if len(parts) != len(self.parts):
             raise TypeError(f"{name} takes ({', '.join(self.parts)}), {len(self.parts)} arrays, got {len(parts)}")
-        shape = tuple(operator.index(n) for n in shape)
-        if len(shape) != 2 or min(shape) < 0:
-            raise ValueError(f"{name}: shape is (n_pre, n_post), two sizes of at least 0, got {shape}")
+        shape = check_shape(shape, name)
         ids = (as_ids(part, key, name) for key, part in zip(self.parts[1:], parts[1:]))
         self._set(shape=shape, backend=kernels.check_backend(backend), data=as_weights(parts[0]), **dict(zip(self.parts[1:], ids)))
         self._set(**self.check())
@@ -155,6 +161,14 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     def weights_shape(self) -> tuple[int, ...]:
         """The shape of one weight a synapse."""
         raise NotImplementedError
+
+    def promoted(self, w):
+        """The same matrix with its weights `w`, plain and in the dtype of a product (which may be wider)."""
+        return self.replace(data=w)
+
+    def stored(self):
+        """The same matrix with its synapses stored: itself, but for a just-in-time format."""
+        return self
 
     # -- what every format has ----------------------------------------------------------------------------------------------
 
@@ -316,7 +330,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         else:
             dtype = jnp.promote_types(w.dtype, x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else w.dtype
             w, x = w.astype(dtype), x.astype(dtype)
-        plain = self.replace(data=w)
+        plain = self.promoted(w)
         if transpose and x.ndim > 1:
             lead = x.shape[:-1]
             columns = x.reshape(math.prod(lead), x.shape[-1]).T

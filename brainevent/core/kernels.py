@@ -21,8 +21,8 @@ from jax.experimental.xla_metadata import set_xla_metadata
 OPERATIONS = ("propagate", "correlate")  # what users can ask about; the in-place operations of a network stand in the same table
 PREFERENCE = {"cpu": ("numba", "xla"), "cuda": ("xla",), "rocm": ("xla",), "tpu": ("xla",)}
 BACKENDS = {
-    "xla": ("brainevent.core.reference", "brainevent.core.inplace", "brainevent.core.paths"),
-    "numba": ("brainevent.kernels.numba_stored", "brainevent.kernels.numba_network", "brainevent.kernels.numba_deposit"),
+    "xla": ("brainevent.core.reference", "brainevent.core.reference_jitc", "brainevent.core.inplace", "brainevent.core.paths"),
+    "numba": tuple(f"brainevent.kernels.numba_{name}" for name in ("stored", "jitc", "network", "deposit")),
 }
 
 
@@ -37,6 +37,7 @@ class Kernel:
     run: Callable
     platform: str
     dtypes: tuple[str, ...] | None = None
+    event_driven: bool = False  # whether a product costs the active lines only, where the operand stands on the lines of the format
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Choice:
     backend: str
     reason: str
     kernel: Kernel = dataclasses.field(repr=False)
+    cost: str = ""  # what a product costs, in either direction
 
     @property
     def run(self) -> Callable:
@@ -57,7 +59,8 @@ class Choice:
 
     def __str__(self):
         where = f"{self.kernel.run.__module__}.{self.kernel.run.__qualname__}"
-        return f"{self.operation} on {self.format}[{self.dtype}], {self.platform}: backend {self.backend!r} ({where})\n  {self.reason}"
+        head = f"{self.operation} on {self.format}[{self.dtype}], {self.platform}: backend {self.backend!r} ({where})"
+        return "\n  ".join(filter(None, (head, self.reason, self.cost)))
 
     __repr__ = __str__
 
@@ -65,11 +68,11 @@ class Choice:
 _TABLE: dict[tuple[str, type, str, str], Kernel] = {}
 
 
-def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes: tuple[str, ...] | None = None):
-    """Register the decorated function as the kernel of `operation` for `cls` and its subclasses."""
+def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes=None, event_driven: bool = False):
+    """Register the decorated function as the kernel of `operation` for `cls` and its subclasses; see `Kernel` for the options."""
 
     def register(run):
-        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes)
+        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes, event_driven)
         return run
 
     return register
@@ -197,4 +200,13 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
     dtype = jnp.result_type(float) if A.data is None else A.dtype
     choice = choose(operation, type(A), platform, requested(A), dtype)
     about = getattr(sys.modules[choice.run.__module__], "about_backend", None)  # what a backend has to say of itself: its threads
-    return dataclasses.replace(choice, reason=f"{choice.reason}; {about()}") if about else choice
+    choice = dataclasses.replace(choice, reason=f"{choice.reason}; {about()}") if about else choice
+    return dataclasses.replace(choice, cost=_cost(choice.kernel, A)) if operation == "propagate" else choice
+
+
+def _cost(kernel: Kernel, A) -> str:
+    """What the products of a matrix cost, as far as the format's lines decide it."""
+    if not kernel.event_driven:
+        return ""
+    driven, other = ("spikes @ A", "A @ spikes")[:: -1 if A.major else 1]
+    return f"{driven} costs the synapses of the {('rows', 'columns')[A.major]} that spiked; {other} walks every synapse"

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..events import EventArray
 from ..formats.dense import Dense
+from ..formats.jitc import JITConnectivity
 from . import kernels
 from .kernels import kernel
 
@@ -100,6 +101,23 @@ def _add(target, A, spikes, decay, window):
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
     return target.at[post].add(EventArray(spikes[pre]) @ A)
+
+
+def check_drawn_path(A, path: str):
+    """Refuse the path that a just-in-time matrix does not have: drawn line by line, it is delivered from where its lines are."""
+    if path == ("event" if A.major else "dense"):
+        lines, have = (("sources", "event"), ("targets", "dense"))[A.major]
+        raise kernels.BackendError(
+            f'path="{path}" on {A!r}: its lines are the {lines}, so "{have}" is the only path: use path="auto", '
+            + ("a matrix drawn by rows (corder=False)" if A.major else 'or format="csr"')
+        )
+
+
+@kernel("deposit", JITConnectivity, backend="xla")
+def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
+    """The one path there is."""
+    check_drawn_path(A, path)
+    return _add(target, A, spikes, decay, window), counts.at[TAKEN.index("gather" if A.major else "event")].add(1)
 
 
 @kernel("deposit", object, backend="xla")

@@ -8,7 +8,7 @@ from ..formats.dense import Dense
 from .kernels import kernel
 
 
-def _accumulator(dtype):
+def accumulator(dtype):
     """Half precision sums in float32: a sum of n terms would otherwise lose about log2(n) of its 8 or 11 bits."""
     return jnp.float32 if jnp.dtype(dtype).itemsize == 2 else dtype
 
@@ -23,7 +23,7 @@ def _ends(A, transpose):
 def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
     """Gather the operand at one end of every synapse, weigh, sum at the other end."""
     source, target = _ends(A, transpose)
-    wide = _accumulator(dtype)
+    wide = accumulator(dtype)
     sorted_ = A.target_sorted(transpose)
 
     def product(w, x):
@@ -39,7 +39,7 @@ def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
 def correlate_coordinates(A, ct, x, *, wshape, transpose, event, batched):
     """Multiply what stands at the two ends of every synapse."""
     source, target = _ends(A, transpose)
-    wide = _accumulator(ct.dtype)
+    wide = accumulator(ct.dtype)
 
     def pairs(ct, x):
         products = ct.astype(wide)[target] * x.astype(wide)[source]
@@ -53,7 +53,7 @@ def propagate_dense(A, x, *, dtype, transpose, event, batched):
     """The ordinary matrix product."""
 
     def product(w, x):
-        wide = _accumulator(dtype)
+        wide = accumulator(dtype)
         return jnp.matmul(w.T if transpose else w, x.astype(dtype), preferred_element_type=wide, precision="highest").astype(dtype)
 
     return jax.vmap(product)(A.data, x) if batched else product(A.data, x)
@@ -66,6 +66,6 @@ def correlate_dense(A, ct, x, *, wshape, transpose, event, batched):
     def outer(ct, x):
         ct, x = (v[:, None] if v.ndim == 1 else v for v in (ct, x.astype(ct.dtype)))
         left, right = (x, ct) if transpose else (ct, x)
-        return jnp.matmul(left, right.T, preferred_element_type=_accumulator(ct.dtype), precision="highest").astype(ct.dtype)
+        return jnp.matmul(left, right.T, preferred_element_type=accumulator(ct.dtype), precision="highest").astype(ct.dtype)
 
     return jax.vmap(outer)(ct, x) if batched else outer(ct, x)

@@ -102,7 +102,7 @@ def _forced(path, costs):
     return np.array({"auto": costs, "event": (0, 1), "dense": (0, -1)}[path], np.float32)
 
 
-def _factor(decay, dtype):
+def factor_of(decay, dtype):
     """The decay factor as a kernel takes it."""
     return None if decay is None else jnp.atleast_1d(jnp.asarray(decay, dtype))
 
@@ -125,7 +125,7 @@ def deposit_gather(target, counts, decay, x, scale, w, structure, window, after,
 def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w = _split(A, target.dtype)
-    window, decay = np.array(window, np.int32), _factor(decay, target.dtype)
+    window, decay = np.array(window, np.int32), factor_of(decay, target.dtype)
     if A.major == 1:
         if path == "event":
             raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
@@ -145,7 +145,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
 @kernel("deposit", Dense, backend="numba", platform="cpu", dtypes=SERVED)
 def deposit_full(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    costs, decay = _forced(path, (COSTS.row, COSTS.product)), _factor(decay, target.dtype)
+    costs, decay = _forced(path, (COSTS.row, COSTS.product)), factor_of(decay, target.dtype)
     return call(deposit_dense, outs, target, counts, decay, spikes, A.data, np.array(window, np.int32), costs, aliases={0: 0, 1: 1})
 
 

@@ -38,7 +38,7 @@ def _out(shape, dtype):
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-@kernel("propagate", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("propagate", Compressed, backend="numba", platform="cpu", dtypes=SERVED, event_driven=True)
 def propagate_lines(A, x, *, dtype, transpose, event, batched):
     """Scatter if the operand stands on the major axis, else gather."""
     x, m, lead = _operand(x, dtype), A.shape[int(transpose)], int(batched)

@@ -1,0 +1,173 @@
+"""XLA kernels of the just-in-time formats, any platform: walk a block of chunks at a time, so that memory does not grow with synapses."""
+
+import jax
+import jax.numpy as jnp
+
+from ..formats.jitc import JITConnectivity
+from . import law
+from .kernels import BackendError, kernel
+from .reference import accumulator
+
+BLOCKS = 8  # of four words, drawn at a time for each chunk of a block
+VALUES = 1 << 18  # values at a time that a block of chunks may spread out, over its words and columns
+
+
+def walk(A, lines, n_lines, carry, visit, columns: int = 1):
+    """Visit every synapse of the first `n_lines` of `lines`, a block of chunks at a time.
+
+    Args:
+      lines: int (l,). n_lines: how many of them, may be traced.
+      visit: `(carry, line (p,), item (p,), position (p, d), hit (p, d)) -> carry`, an item being a chunk: `line * chunks + chunk`.
+      columns: how many values a visit holds for each synapse.
+    """
+    n, span, chunks = A.n_positions, law.span(A.prob), A.n_chunks
+    if not lines.size or not n:
+        return carry
+    width = max(1, min(lines.size * chunks, VALUES // (4 * BLOCKS * columns)))
+    if lines.size * chunks >= 1 << 31:
+        raise BackendError(f"{A!r} has {lines.size * chunks} chunks, beyond the 2^31 that the xla backend counts: use numba, or smaller parts")
+    total = jnp.asarray(n_lines * chunks, jnp.int32)
+
+    def block(state):
+        first, carry = state
+        item = first + jnp.arange(width, dtype=jnp.int32)
+        live = item < total
+        line, chunk = lines[item // chunks].astype(jnp.uint32), (item % chunks).astype(jnp.uint32)
+        stop = jnp.minimum((chunk + 1) * jnp.uint32(span), jnp.uint32(n))
+        hole = None if A.skip is None else (line.astype(jnp.int32) + A.skip).astype(jnp.uint32)[:, None]
+        at = line.astype(jnp.int32), line.astype(jnp.int32) * chunks + chunk.astype(jnp.int32)
+
+        def more(state):
+            return jnp.any(live & (state[1] < stop))
+
+        def draw(state):
+            turn, reached, carry = state
+            blocks = turn * BLOCKS + jnp.arange(BLOCKS, dtype=jnp.uint32)
+            reach, hit = law.draw_gaps(A.seed, line, chunk, blocks, A.prob)
+            ends = reached[:, None] + reach
+            position = ends - 1
+            hit &= (position < stop[:, None]) & live[:, None]
+            hit = hit if hole is None else hit & (position != hole)
+            carry = visit(carry, *at, jnp.where(hit, position, 0).astype(jnp.int32), hit)
+            return turn + 1, jnp.minimum(ends[:, -1], stop), carry
+
+        start = jnp.uint32(0), chunk * jnp.uint32(span), carry
+        return first + width, jax.lax.while_loop(more, draw, start)[2]
+
+    return jax.lax.while_loop(lambda state: state[0] < total, block, (jnp.int32(0), carry))[1]
+
+
+def _weights(A, line, position, dtype):
+    """The weights of synapses `(p, d)` or, with one pair of parameters a column, `(p, d, columns)`; 1 where there is one weight for all."""
+    if A.data is None:
+        return jnp.ones((1, 1), dtype)
+    n = law.draw_weights(A.seed, line[:, None], position, A.kind)
+    data = A.data.astype(A.precision or A.data.dtype)
+    fold = None if A.fold is None else tuple(A.fold.astype(data.dtype))
+    if data.ndim == 1:
+        return law.weigh(*data, n, fold, A.kind).astype(dtype)
+    return law.weigh(data[:, 0], data[:, 1], n[..., None], fold, A.kind).astype(dtype)
+
+
+def spread(A, v, batched):
+    """`(A, v)` for kernels of many columns: v as `(n, columns)`, A with one pair of parameters a column."""
+    if not batched:
+        v = v if v.ndim == 2 else v[:, None]
+        return (A if A.data is None else A.replace(data=jnp.broadcast_to(A.data, (v.shape[1], 2)))), v
+    v = v if v.ndim == 3 else v[..., None]
+    b, n, k = v.shape
+    A = A if A.data is None else A.replace(data=jnp.repeat(A.data, k, axis=0))
+    return A, jnp.moveaxis(v, 1, 0).reshape(n, b * k)
+
+
+def gathered(out, like, batched):
+    """A result `(m, columns)` in the shape that belongs to an operand like `like`."""
+    if not batched:
+        return out.reshape(out.shape[0], *like.shape[1:])
+    b, m = like.shape[0], out.shape[0]
+    return jnp.moveaxis(out.reshape(m, b, -1), 1, 0).reshape(b, m, *like.shape[2:])
+
+
+def summed(sums, like, batched):
+    """Sums `(columns, 2)` of a pull-back, over the columns of each example."""
+    return sums.reshape(like.shape[0], -1, 2).sum(1) if batched else sums.sum(0)
+
+
+def _active(v):
+    """`(lines, count)`: the lines that hold a nonzero, first; how many they are."""
+    active = (v != 0).reshape(v.shape[0], -1).any(1)
+    return jnp.nonzero(active, size=active.size, fill_value=0)[0], jnp.count_nonzero(active)
+
+
+@kernel("propagate", JITConnectivity, backend="xla", event_driven=True)
+def propagate_drawn(A, x, *, dtype, transpose, event, batched):
+    """Scatter from the active lines if the operand stands on lines, else let every line gather."""
+    wide, one = accumulator(dtype), x.ndim == 1 and not batched
+    B, v = (A, x) if one else spread(A, x, batched)
+    v = v.astype(wide)
+    columns = 1 if one else v.shape[1]
+    out = jnp.zeros((A.shape[int(transpose)], *v.shape[1:]), wide)
+    tail = (1,) * (v.ndim - 1)
+
+    def terms(line, position, hit, values):
+        w = _weights(B, line, position, wide)
+        w = w.reshape(*w.shape, *tail) if w.ndim == 2 else w
+        return jnp.where(hit.reshape(*hit.shape, *tail), values * w, 0)
+
+    def scatter(out, line, item, position, hit):
+        return out.at[position].add(terms(line, position, hit, v[line][:, None]))
+
+    def gather(out, line, item, position, hit):
+        return out.at[line].add(terms(line, position, hit, v[position]).sum(1))
+
+    if int(transpose) != A.major:
+        out = walk(A, *_active(v), out, scatter, columns)
+    else:
+        out = walk(A, jnp.arange(A.n_lines), A.n_lines, out, gather, columns)
+    out = out.astype(dtype)
+    return out if one else gathered(out, x, batched)
+
+
+@kernel("correlate", JITConnectivity, backend="xla", event_driven=True)
+def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
+    """The sums, over all synapses, of what stands at their two ends, and of that times n / 2^e: the pull-back to (a, b)."""
+    wide = accumulator(ct.dtype)
+    like, plain = ct, A.replace(data=None)
+    ct, x = (spread(plain, v.astype(wide), batched)[1] for v in (ct, x))
+    at_line, at_position = (ct, x) if int(transpose) == A.major else (x, ct)
+
+    def visit(sums, line, item, position, hit):
+        n = law.draw_weights(A.seed, line[:, None], position, A.kind)
+        ends = jnp.where(hit[..., None], at_line[line][:, None] * at_position[position], 0)
+        ends = ends if A.fold is None else jnp.where(law.weigh(*A.fold, n, None, A.kind)[..., None] < 0, -ends, ends)
+        return sums + jnp.stack([ends.sum((0, 1)), (ends * law.scaled(n, A.kind, wide)[..., None]).sum((0, 1))], axis=-1)
+
+    lines, count = _active(at_line)
+    sums = walk(A, lines, count, jnp.zeros((ct.shape[1], 2), wide), visit, ct.shape[1])
+    return summed(sums, like, batched).astype(like.dtype)
+
+
+@kernel("count", JITConnectivity, backend="xla")
+def count_drawn(A):
+    """The synapses of every chunk of every line, int32 (lines, chunks)."""
+
+    def visit(counts, line, item, position, hit):
+        return counts.at[item].add(hit.sum(1, dtype=jnp.int32))
+
+    counts = walk(A, jnp.arange(A.n_lines), A.n_lines, jnp.zeros(A.n_lines * A.n_chunks, jnp.int32), visit)
+    return counts.reshape(A.n_lines, A.n_chunks)
+
+
+@kernel("list", JITConnectivity, backend="xla")
+def list_drawn(A, starts, nse):
+    """Position and n of every synapse, int32 (nse,), those of a chunk from its place in `starts` on; zeros where there is none."""
+
+    def visit(carry, line, item, position, hit):
+        filled, positions, numbers = carry
+        place = jnp.where(hit, filled[item][:, None] + jnp.cumsum(hit, axis=1, dtype=jnp.int32) - 1, nse)
+        n = jnp.zeros_like(position) if A.kind is None else law.draw_weights(A.seed, line[:, None], position, A.kind)
+        filled = filled.at[item].add(hit.sum(1, dtype=jnp.int32))
+        return filled, positions.at[place].set(position, mode="drop"), numbers.at[place].set(n, mode="drop")
+
+    empty = jnp.zeros(nse, jnp.int32)
+    return walk(A, jnp.arange(A.n_lines), A.n_lines, (starts.reshape(-1), empty, empty), visit)[1:]

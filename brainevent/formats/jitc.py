@@ -1,0 +1,477 @@
+"""Just-in-time formats: matrices that a seed denotes and that are drawn anew while they are multiplied, never stored.
+
+Every pair is connected with probability `prob`, independently; weights are one number, normal or uniform. `core/law.py` has the law.
+"""
+
+import functools
+import numbers
+from typing import ClassVar
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..connectivity import Connectivity, as_weights, check_shape, is_concrete
+from ..core import kernels, law
+from .csr import CSC, CSR
+
+
+class JITConnectivity(Connectivity):
+    """The abstract base: a seed, a probability, and weights `a + b * n / 2^e` of which `data` is the pair (a, b), or a alone.
+
+    Lines are the rows of an R format and the columns of a C format, unless `corder` says otherwise: a product with events on the
+    lines costs those that spiked.
+    """
+
+    parts: ClassVar = ("data", "seed", "fold")
+    flags: ClassVar = (*Connectivity.flags, "prob", "major", "skip_diagonal", "precision")
+    kind: ClassVar[str | None] = None  # of weights, as `law.weigh` names them; None: one weight for all
+    arguments: ClassVar[tuple[str, ...]]  # what the constructor takes before the probability and the seed
+    native: ClassVar[int]  # the axis of the lines if `corder` is None
+    mirror: ClassVar[type["JITConnectivity"]]
+    seed: jax.Array  # uint32
+    fold: jax.Array | None  # (a, b) of the matrix whose signs the weights are multiplied by; abs makes it
+    prob: float
+    major: int  # 0: a row is a line, 1: a column is
+    skip_diagonal: int | None
+    precision: str | None  # the dtype that weights are rounded to, where a product is wider
+
+    def __init__(self, *parts, shape, corder: bool | None = None, skip_diagonal: int | None = None, backend: str | None = None):
+        parts = parts[0] if len(parts) == 1 and isinstance(parts[0], (tuple, list)) else parts
+        name, wanted = type(self).__name__, (*self.arguments, "prob", "seed")
+        if len(parts) != len(wanted):
+            raise TypeError(f"{name} takes ({', '.join(wanted)}), {len(wanted)} values, got {len(parts)}")
+        *parameters, prob, seed = parts
+        if corder not in (None, True, False):
+            raise TypeError(f"{name}: corder is {corder!r}, expected None, True (a column is drawn at a time) or False (a row)")
+        if skip_diagonal is not None and not isinstance(skip_diagonal, (int, np.integer)):
+            raise TypeError(f"{name}: skip_diagonal is {skip_diagonal!r}, expected the offset of a diagonal, an integer, or None")
+        self._set(
+            shape=check_shape(shape, name),
+            backend=kernels.check_backend(backend),
+            prob=_as_probability(prob, name),
+            seed=_as_seed(seed, name),
+            major=self.native if corder is None else int(corder),
+            skip_diagonal=None if skip_diagonal is None else int(skip_diagonal),
+            precision=None,
+            fold=None,
+        )
+        if max(self.shape) >= 1 << 31:
+            raise ValueError(f"{name}: shape is {self.shape}, expected sizes below 2^31: positions are 32 bits wide")
+        self._set(data=self._combined(*parameters))
+
+    @classmethod
+    def _combined(cls, *parameters):
+        """`data` of checked parameters."""
+        raise NotImplementedError
+
+    # -- the law's view -----------------------------------------------------------------------------------------------------
+
+    @property
+    def corder(self) -> bool:
+        """Whether a column is drawn at a time."""
+        return bool(self.major)
+
+    @property
+    def n_lines(self) -> int:
+        """The number of lines."""
+        return self.shape[self.major]
+
+    @property
+    def n_positions(self) -> int:
+        """The positions of a line."""
+        return self.shape[1 - self.major]
+
+    @property
+    def n_chunks(self) -> int:
+        """The chunks of a line."""
+        return law.chunks(self.prob, self.n_positions)
+
+    @property
+    def skip(self) -> int | None:
+        """What a line adds to its number to get the position that holds no synapse; None if there is no such position."""
+        return self.skip_diagonal if self.skip_diagonal is None or self.major == 0 else -self.skip_diagonal
+
+    def _counts(self) -> jax.Array:
+        """Synapses of every chunk, int32 (lines, chunks)."""
+        return _drawn(self._bare(), "count")
+
+    def _bare(self):
+        """The structure alone, with the backend that is asked for."""
+        return self.replace(data=None, fold=None, precision=None, backend=kernels.requested(self))
+
+    # -- what a format provides ---------------------------------------------------------------------------------------------
+
+    @property
+    def weights_shape(self):
+        return (2,) if self.kind else ()
+
+    def _check_weights(self, data):
+        shape = u.get_mantissa(data).shape
+        if shape != self.weights_shape and not (self.kind is None and shape == (1,)):
+            wanted = "a pair (a, b), shape (2,)" if self.kind else "one weight for all, () or (1,)"
+            raise ValueError(f"{type(self).__name__}{list(self.shape)}: data of shape {shape}, expected {wanted}; use tocsr() for others")
+
+    def promoted(self, w):
+        return self.replace(data=w) if w.dtype == self.dtype else self.replace(data=w, precision=str(self.dtype))
+
+    def transpose(self, axes=None):
+        new = object.__new__(self.mirror)
+        kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
+        diagonal = None if self.skip_diagonal is None else -self.skip_diagonal
+        new._set(**(kept | {"shape": self.shape[::-1], "major": 1 - self.major, "skip_diagonal": diagonal}))
+        return new
+
+    @property
+    def nse(self) -> int:
+        """The number of synapses, counted by walking all of them; the seed must be known."""
+        if not is_concrete(self.seed):
+            raise TypeError(f"{self!r}: the number of synapses cannot be counted while the seed is traced")
+        with jax.ensure_compile_time_eval():
+            return int(np.asarray(self._counts(), np.int64).sum())
+
+    def stored(self, nse: int | None = None):
+        """The same matrix with its synapses stored: CSR if a row is a line, else CSC; their weights are the same to the bit.
+
+        Args:
+          nse: the number of places, needed where the seed is traced and the synapses cannot be counted; spare ones hold weight 0.
+            If it is too small, all weights are NaN.
+
+        Takes time and memory in proportion to the synapses.
+        """
+        if nse is None and not is_concrete(self.seed):
+            raise TypeError(f"{self!r}: the seed is traced, so the synapses cannot be counted: pass nse=, a number that is large enough")
+        if not is_concrete(self.seed):
+            return self._assembled(*self._structure(nse))
+        with jax.ensure_compile_time_eval():  # known under jit too
+            listed = self._structure(nse)
+        return self._assembled(*listed)
+    def _structure(self, nse: int | None):
+        """`(positions, numbers, pointer, total, size)`: the synapses line by line, how many there are, and how many places."""
+        counts = self._counts().reshape(-1)
+        known = is_concrete(counts)
+        ends = np.cumsum(np.asarray(counts), dtype=np.int64) if known else jnp.cumsum(counts, dtype=jnp.int32)
+        total = (int(ends[-1]) if known else ends[-1]) if ends.size else 0
+        if known and nse is not None and nse < total:
+            raise ValueError(f"{self!r}: nse={nse}, but there are {total} synapses: pass at least that many")
+        if known and total >= 1 << 31:
+            raise ValueError(f"{self!r} has {total} synapses, beyond the 2^31 - 1 that one matrix can store: keep it as it is")
+        size = int(total) if nse is None else nse
+        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.asarray(ends, jnp.int32)])
+        pointer = starts[:: self.n_chunks] if self.n_chunks else jnp.zeros(self.n_lines + 1, jnp.int32)
+        return *_drawn(self._bare(), "list", size, starts[:-1]), jnp.minimum(pointer, size), total, size
+
+    def _assembled(self, positions, numbers, pointer, total, size):
+        data = self._weights_of(numbers, None if is_concrete(total) and size == total else jnp.arange(size), total, size)
+        return (CSR, CSC)[self.major](data, positions, pointer, shape=self.shape, backend=self.backend)
+
+    def _weights_of(self, numbers, places, total, size):
+        """One weight a synapse (or one for all); `places` are the numbers of the synapses where some may be spare."""
+        mantissa, unit = u.split_mantissa_unit(self.data)
+        if self.kind:
+            fold = None if self.fold is None else tuple(self.fold)
+            mantissa = law.weigh(mantissa[0], mantissa[1], numbers, fold, self.kind)
+        if places is not None:
+            mantissa = jnp.where(places < total, mantissa.reshape(-1), 0)
+            mantissa = jnp.where(total <= size, mantissa, jnp.nan)
+        return u.maybe_decimal(u.Quantity(mantissa, unit=unit))
+
+    def to(self, cls, *, nse: int | None = None):
+        """The same matrix in another format, as `A.to(be.COO)`; `nse` as for `stored`."""
+        if type(self) is cls:
+            return self
+        stored = self.stored(nse)
+        regrouped = is_concrete(stored.indptr, stored.indices) and cls in (CSR, CSC) and type(stored) is not cls
+        return stored.regrouped() if regrouped else stored.to(cls)
+
+    def tocoo(self, *, nse: int | None = None):
+        return self.to(Connectivity.formats["COO"], nse=nse)
+
+    def tocsr(self, *, nse: int | None = None):
+        """The same matrix as `CSR`; `nse` as for `stored`."""
+        return self.to(CSR, nse=nse)
+
+    def tocsc(self, *, nse: int | None = None):
+        return self.to(CSC, nse=nse)
+
+    def _traceable(self):
+        """The synapses stored, with a place for every pair where their number is not known."""
+        return self.stored(None if is_concrete(self.seed) else self.n_lines * self.n_positions)
+
+    def todense(self):
+        return self._traceable().todense()
+
+    def coordinates(self):
+        return self.stored().coordinates()
+
+    def per_synapse(self):
+        return self.stored().per_synapse()
+
+    def toscipy(self):
+        return self.stored().toscipy()
+
+    def _weigh_ends(self, y, w, *, transpose):
+        return self.stored()._weigh_ends(y, w, transpose=transpose)
+
+    @classmethod
+    def from_coordinates(cls, data, row, col, *, shape, backend=None):
+        raise TypeError(f"{cls.__name__} is drawn from a seed and holds no given matrix: use CSR, COO or another stored format")
+
+    # -- arithmetic ---------------------------------------------------------------------------------------------------------
+
+    def map_weights(self, function):
+        """The same structure with a linear `function` applied to the weights."""
+        return self.with_data(function(self.data))
+
+    def shifted(self, value):
+        if not self.kind:
+            return self.with_data(self.data + value)
+        if self.fold is not None:
+            raise TypeError(f"abs(...) + {value} of {type(self).__name__}: the sum is not of that format: use tocsr() first")
+        return self.with_data(u.math.stack([self.data[0] + value, self.data[1]]))
+
+    def __abs__(self):
+        """The matrix of absolute values: its weights are those of this one with the sign taken off, whatever the parameters."""
+        if not self.kind:
+            return self.with_data(abs(self.data))
+        return self.replace(fold=jax.lax.stop_gradient(u.get_mantissa(self.data)))
+
+    def __repr__(self):
+        dtype, leaf = "structure", jax.tree.leaves(self.data)
+        dtype = getattr(leaf[0], "dtype", "?") if leaf else dtype
+        unit = f" in {self.unit}" if leaf and hasattr(leaf[0], "shape") and not self.unit.is_unitless else ""
+        known = isinstance(self.seed, (jax.Array, np.ndarray)) and is_concrete(self.seed) and self.seed.ndim == 0
+        seed = f", seed={int(self.seed)}" if known else ""
+        extra = f", corder={self.corder}" if self.major != self.native else ""
+        extra += f", skip_diagonal={self.skip_diagonal}" if self.skip_diagonal is not None else ""
+        extra += f", backend={self.backend!r}" if self.backend else ""
+        return f"{type(self).__name__}({dtype}{list(self.shape)}{unit}, prob={self.prob:g}{seed}{extra})"
+
+
+@functools.partial(jax.jit, static_argnames=("operation", "size"))
+def _drawn(bare, operation: str, size: int | None = None, starts=None):
+    """Run "count", or "list" with so many places from `starts` on."""
+    run = kernels.choose(operation, type(bare), kernels.current_platform(), bare.backend, jnp.float32).run
+    return run(bare) if operation == "count" else run(bare, starts, size)
+
+
+def _as_probability(prob, name: str) -> float:
+    if not is_concrete(prob):
+        raise TypeError(f"{name}: prob is traced, expected a number: its tables are made when the matrix is built, so make it static")
+    number = np.asarray(u.get_mantissa(prob))
+    if number.shape not in ((), (1,)) or number.dtype.kind not in "iuf" or not u.get_unit(prob).is_unitless:
+        raise TypeError(f"{name}: prob is {prob!r}, expected one plain number in [0, 1]")
+    number = float(number.reshape(()))
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}: prob is {number}, expected a probability in [0, 1]")
+    return number
+
+
+def _as_seed(seed, name: str):
+    """A seed as uint32: integers from -2^31 to 2^32 - 1, modulo 2^32, so that signed and unsigned words of the same bits are one seed."""
+    if isinstance(seed, (numbers.Integral, np.ndarray)) and not isinstance(seed, bool):
+        value = np.asarray(seed)
+    elif isinstance(seed, jax.Array):
+        value = np.asarray(seed) if is_concrete(seed) else seed
+    else:
+        raise TypeError(f"{name}: seed is {seed!r}, expected an integer")
+    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == object) or value.shape not in ((), (1,)):
+        raise TypeError(f"{name}: seed has dtype {value.dtype} and shape {value.shape}, expected one integer")
+    if isinstance(value, jax.Array):  # traced: wider words lose their upper bits
+        return value.reshape(()).astype(jnp.uint32)
+    number = int(value.reshape(()))
+    if not -(1 << 31) <= number < 1 << 32:
+        raise ValueError(f"{name}: seed is {number}, expected an integer of 32 bits: take it modulo 2**32")
+    with jax.ensure_compile_time_eval():  # known under jit too, so that synapses can be counted there
+        return jnp.asarray(np.uint32(number % (1 << 32)))
+
+
+def _pair(first, second, names: tuple[str, str], owner: str):
+    """Two parameters as real arrays of one dtype, in the unit of the first: `(first, second, unit)`."""
+    for value, name in ((first, names[0]), (second, names[1])):
+        if np.shape(u.get_mantissa(value)) not in ((), (1,)):
+            raise ValueError(f"{owner}: {name} has shape {np.shape(u.get_mantissa(value))}, expected one number for the matrix")
+    units = u.get_unit(first), u.get_unit(second)
+    if not units[0].has_same_dim(units[1]):
+        texts = ["no unit" if unit.is_unitless else f"unit {unit}" for unit in units]
+        raise u.UnitMismatchError(f"{owner}: {names[0]} has {texts[0]} and {names[1]} has {texts[1]}, expected units of one dimension")
+    first = u.get_mantissa(as_weights(first)).reshape(())
+    second = as_weights(second)
+    second = second if units[0].is_unitless else second.in_unit(units[0])
+    second = u.get_mantissa(second).reshape(())
+    dtype = jnp.promote_types(first.dtype, second.dtype)
+    return first.astype(dtype), second.astype(dtype), units[0]
+
+
+def _joined(a, b, unit):
+    data = jnp.stack([a, b])
+    return data if unit.is_unitless else u.Quantity(data, unit=unit)
+
+
+class _Homo(JITConnectivity):
+    """One weight for all synapses."""
+
+    arguments: ClassVar = ("weight",)
+
+    @classmethod
+    def _combined(cls, weight):
+        data = as_weights(weight)
+        if u.get_mantissa(data).shape not in ((), (1,)):
+            raise ValueError(f"{cls.__name__}: weight has shape {u.get_mantissa(data).shape}, expected one number for the matrix")
+        return data
+
+    @property
+    def weight(self):
+        """The weight of every synapse."""
+        return self.data
+
+
+class _Normal(JITConnectivity):
+    """Normally distributed weights, `data` being (loc, scale) up to a sign of the scale."""
+
+    arguments: ClassVar = ("loc", "scale")
+    kind = "normal"
+
+    @classmethod
+    def _combined(cls, loc, scale):
+        loc, scale, unit = _pair(loc, scale, ("loc", "scale"), cls.__name__)
+        if is_concrete(scale) and not scale >= 0:
+            raise ValueError(f"{cls.__name__}: scale is {scale}, expected a standard deviation of at least 0")
+        return _joined(loc, scale, unit)
+
+    @property
+    def loc(self):
+        """The mean of the weights (of their values before `abs`)."""
+        return self.data[0]
+
+    @property
+    def scale(self):
+        """The standard deviation of the weights (of their values before `abs`)."""
+        return abs(self.data[1])
+
+
+class _Uniform(JITConnectivity):
+    """Uniformly distributed weights, `data` being (low, high - low), or the same from the other end."""
+
+    arguments: ClassVar = ("low", "high")
+    kind = "uniform"
+
+    @classmethod
+    def _combined(cls, low, high):
+        low, high, unit = _pair(low, high, ("low", "high"), cls.__name__)
+        if is_concrete(low, high) and not low <= high:
+            raise ValueError(f"{cls.__name__}: low is {low} and high is {high}, expected low <= high: swap them")
+        return _joined(low, high - low, unit)
+
+    def _ends(self):
+        a, b = self.data[0], self.data[0] + self.data[1]
+        return u.math.minimum(a, b), u.math.maximum(a, b)
+
+    @property
+    def low(self):
+        """The lower end of the weights (of their values before `abs`)."""
+        return self._ends()[0]
+
+    @property
+    def high(self):
+        """The upper end of the weights (of their values before `abs`)."""
+        return self._ends()[1]
+
+
+class JITCHomoR(_Homo):
+    """One weight for all synapses; a row is drawn at a time, so `spikes @ A` costs the rows that spiked.
+
+    Args:
+      weight: a scalar or `(1,)`, of any float dtype, with or without a unit; may be traced.
+      prob: the probability that a pair is connected, a number in [0, 1] that is known when the matrix is built.
+      seed: an integer from -2^31 to 2^32 - 1, taken modulo 2^32; may be traced (a wider traced one loses its upper bits).
+      shape: `(n_pre, n_post)`.
+      corder: whether a column is drawn at a time (True) or a row (False); None, the default, is the class's own: rows for R formats,
+        columns for C formats. Matrices of other `corder` are other matrices.
+      skip_diagonal: the offset k of a diagonal (i, i + k) without synapses, 0 for no autapses; None for no such diagonal.
+      backend: a backend asked for by name, or None.
+
+    Raises:
+      ValueError: a probability outside [0, 1] or NaN, a seed beyond 32 bits, parameters that are not one number each, low > high,
+        a scale below 0.
+      TypeError: a traced probability, a seed that is no integer. brainunit.UnitMismatchError: parameters whose units do not fit.
+
+    A product takes no memory for synapses. `A.tocsr()` stores them, with the same structure and weights to the bit; the law they
+    follow is documented in `brainevent.core.law`.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> A = be.JITCHomoR((0.5, 0.1, 42), shape=(1000, 2000))
+    >>> A
+    JITCHomoR(float32[1000, 2000], prob=0.1, seed=42)
+    >>> y = be.EventArray(jnp.ones(1000, bool)) @ A
+    >>> bool((y == A.tocsr().todense().sum(0)).all())
+    True
+    """
+
+    native = 0
+
+
+class JITCHomoC(_Homo):
+    """`JITCHomoR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments.
+
+    >>> import brainevent as be
+    >>> be.JITCHomoC((0.5, 0.1, 42), shape=(1000, 2000)).T
+    JITCHomoR(float32[2000, 1000], prob=0.1, seed=42)
+    """
+
+    native = 1
+
+
+class JITCNormalR(_Normal):
+    """Normally distributed weights; a row is drawn at a time, so `spikes @ A` costs the rows that spiked.
+
+    Args:
+      loc, scale: mean and standard deviation, scalars in units of one dimension; may be traced, and have derivatives.
+      prob, seed, shape, corder, skip_diagonal, backend: as in `JITCHomoR`.
+
+    Raises:
+      as in `JITCHomoR`.
+
+    >>> import brainevent as be, brainunit as u
+    >>> A = be.JITCNormalR((1.0 * u.nS, 0.1 * u.nS, 0.1, 42), shape=(1000, 2000))
+    >>> (A * 2).scale
+    Quantity(0.2, "nS")
+    """
+
+    native = 0
+
+
+class JITCNormalC(_Normal):
+    """`JITCNormalR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments."""
+
+    native = 1
+
+
+class JITCUniformR(_Uniform):
+    """Uniformly distributed weights; a row is drawn at a time, so `spikes @ A` costs the rows that spiked.
+
+    Args:
+      low, high: the ends of the interval, scalars in units of one dimension; may be traced, and have derivatives.
+      prob, seed, shape, corder, skip_diagonal, backend: as in `JITCHomoR`.
+
+    Raises:
+      as in `JITCHomoR`.
+
+    >>> import brainevent as be
+    >>> A = be.JITCUniformR((-1.0, 2.0, 0.1, 42), shape=(1000, 2000))
+    >>> print((-A).low, (-A).high)
+    -2.0 1.0
+    """
+
+    native = 0
+
+
+class JITCUniformC(_Uniform):
+    """`JITCUniformR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments."""
+
+    native = 1
+
+
+for _one, _other in ((JITCHomoR, JITCHomoC), (JITCNormalR, JITCNormalC), (JITCUniformR, JITCUniformC)):
+    _one.mirror, _other.mirror = _other, _one
