@@ -113,11 +113,11 @@ def chunks(prob: float, n_positions: int) -> int:
     return -(-n_positions // span(prob))
 
 
-def first_words(prob: float, n_positions: int) -> int:
-    """How many words a chunk is likely to need, a multiple of 16 up to 1,024: what a kernel draws at once is its own choice."""
-    held = min(n_positions, span(prob)) * prob
-    escapes = 1 - (1 - prob) ** (2 ** table_bits(prob) - 1)
-    words = (held + held**0.5) / escapes if escapes else 0
+def likely_words(prob: float, positions: int) -> int:
+    """How many words so many positions are likely to need, a multiple of 16 up to 1,024: what a kernel draws at once is its own choice."""
+    synapses = positions * prob
+    hits = 1 - (1 - prob) ** (2 ** table_bits(prob) - 1)  # of a word
+    words = (synapses + 0.5 * synapses**0.5) / hits if hits else 0
     return int(min(1024, max(16, -(-words // 16) * 16)))
 
 

@@ -238,7 +238,9 @@ def list_synapses(starts, law, blocks, at, n):
 def _law(A):
     """What kernels know of a matrix: `(seed, table, basis, sizes)`."""
     basis = {None: None, "uniform": np.zeros(1, np.uint8), "normal": laws.normal_table()}[A.kind]
-    sizes = [A.n_positions, laws.span(A.prob), laws.first_words(A.prob, A.n_positions), NOWHERE if A.skip is None else A.skip]
+    n, span = A.n_positions, laws.span(A.prob)
+    likely = [laws.likely_words(A.prob, positions) for positions in (span, n - (A.n_chunks - 1) * span)]
+    sizes = [n, span, *likely, NOWHERE if A.skip is None else A.skip]
     return A.seed, laws.gap_table(A.prob), basis, np.array(sizes, np.int32)
 
 

@@ -19,7 +19,7 @@ M0, M1 = (np.uint64(m) for m in law.MULTIPLIERS)
 W0, W1 = (np.uint64(w) for w in law.WEYL)
 ROUNDS, VERSION = law.ROUNDS, np.uint64(law.VERSION)
 STRUCTURE, WEIGHTS = np.uint64(law.STRUCTURE), np.uint64(law.WEIGHTS)
-NODE_BITS, MIDDLE = np.uint32(law.NODE_BITS), np.int32(1 << (law.NODE_BITS - 1))
+MIDDLE = np.int32(1 << (law.NODE_BITS - 1))
 UNIFORM_UNIT, NORMAL_UNIT = (2.0 ** -law.EXPONENTS[kind] for kind in ("uniform", "normal"))
 
 MOST, MORE = 1024, 32  # words drawn at a time, at most, and once a chunk is longer than was likely
@@ -38,12 +38,20 @@ def philox(a, b, c, d, seed):
 
 
 @njit(inline="always")
-def outcome(word, table, bits):
-    """The outcome of an alias table for a word."""
-    cell = word >> np.uint32(32 - bits)
+def outcome(word, table, shift, bits, rest, alias):
+    """The outcome of an alias table for a word; `shift, bits, rest, alias` are `fields(table)`."""
+    cell = word >> shift
     entry = table[np.int64(cell)]
-    rest = word & np.uint32((np.int64(1) << (32 - bits)) - 1)
-    return cell if rest < (entry >> bits) else entry & np.uint32(table.shape[0] - 1)
+    return cell if (word & rest) < (entry >> bits) else entry & alias
+
+
+@njit
+def fields(table):
+    """What takes a word and an entry of the table apart: the shift to the cell, the bits of an alias, the masks of rest and alias."""
+    bits = np.uint32(0)
+    while (1 << bits) < table.shape[0]:
+        bits += np.uint32(1)
+    return np.uint32(32 - bits), bits, np.uint32((np.int64(1) << (32 - bits)) - 1), np.uint32(table.shape[0] - 1)
 
 
 @njit
@@ -58,17 +66,28 @@ def fill(words, size, seed, line, chunk, block):
 
 
 @njit
-def positions(words, size, table, bits, last, stop, hole, ids):
+def positions(words, size, table, last, stop, ids):
     """Walk on from `last` by as many steps; `(count, last)`: the positions of the synapses below `stop` are `ids[:count]`."""
     beyond, count = np.int64(table.shape[0] - 1), np.int64(0)
+    shift, bits, rest, alias = fields(table)
     for t in range(size):
-        step = outcome(words[t], table, bits)
+        step = outcome(words[t], table, shift, bits, rest, alias)
         last += np.int64(step) if step != 0 else beyond
         ids[np.uint64(count)] = last
-        count += (step != 0) & (last != hole)
+        count += step != 0
     while count > 0 and ids[count - 1] >= stop:
         count -= 1
     return count, last
+
+
+@njit
+def without(ids, count, hole):
+    """Take one id out of an ascending list; returns what is left of the count."""
+    for t in range(count):
+        if ids[t] == hole:
+            ids[t : count - 1] = ids[t + 1 : count]
+            return count - 1
+    return count
 
 
 def draw_numbers(ids, count, seed, line, basis, numbers) -> Any:
@@ -94,8 +113,9 @@ def _draw_numbers(ids, count, seed, line, basis, numbers):
             first, second, _, _ = philox(np.uint64(here[t]) & LOW, np.uint64(0), line, WEIGHTS, seed)
             words[t] = first
             out[t] = np.int64((second & np.uint64(0xFFFF)) + (second >> np.uint64(16))) - 65535
+        shift, bits, rest, alias = fields(basis)
         for t in range(count):
-            out[t] += (np.int32(outcome(words[t], basis, NODE_BITS)) - MIDDLE) * 65536
+            out[t] += (np.int32(outcome(words[t], basis, shift, bits, rest, alias)) - MIDDLE) * 65536
 
     return normal if basis.dtype == types.uint32 else uniform
 
@@ -171,7 +191,7 @@ def _line_at(lines, a):
 
 Law = namedtuple("Law", "seeds table basis sizes")
 """What is drawn: the seed, the gap table, the basis of the weights, and `sizes`: the positions of a line and of a chunk, the words that
-a chunk is likely to need, and the diagonal without synapses."""
+a chunk and the last chunk are likely to need, and the diagonal without synapses."""
 
 
 def visit(state, line, chunk, ids, numbers, count) -> Any:
@@ -203,20 +223,20 @@ def chunks_of(law):
 @njit
 def walk(law, lines, first_line, last_line, first_chunk, last_chunk, state):
     """`visit` every batch of synapses of some chunks of the lines from `first_line` to `last_line` of `lines` (None: of all lines)."""
-    seed, n, span, likely = np.uint64(law.seeds[0]), np.int64(law.sizes[0]), np.int64(law.sizes[1]), np.int64(law.sizes[2])
-    bits = np.uint32(0)
-    while (1 << bits) < law.table.shape[0]:
-        bits += np.uint32(1)
+    seed, n, span = np.uint64(law.seeds[0]), np.int64(law.sizes[0]), np.int64(law.sizes[1])
     words, ids, numbers = np.empty(MOST, np.uint32), np.empty(MOST + 1, np.int32), np.empty(MOST, np.int32)
     for a in range(first_line, last_line):
         line = line_at(lines, a)
-        hole = line + law.sizes[3] if law.sizes[3] != NOWHERE else -1
+        hole = line + law.sizes[4] if law.sizes[4] != NOWHERE else -1
         for chunk in range(first_chunk, last_chunk):
             last, stop = chunk * span - 1, min(chunk * span + span, n)
-            block, size = np.uint64(0), likely
+            block, size = np.uint64(0), np.int64(law.sizes[2] if stop < n else law.sizes[3])
             while last < stop - 1:
+                before = last
                 fill(words, size, seed, np.uint64(line), np.uint64(chunk), block)
-                count, last = positions(words, size, law.table, bits, last, stop, hole, ids)
+                count, last = positions(words, size, law.table, last, stop, ids)
+                if before < hole <= last:
+                    count = without(ids, count, hole)
                 block += np.uint64(size >> 2)
                 size = MORE
                 if count > 0:
