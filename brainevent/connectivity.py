@@ -192,6 +192,19 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         """Bytes held by the weights and the structure."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self))
 
+    def stored_nbytes(self, nse: int) -> int:
+        """Bytes that the weights and the structure of so many synapses take when they are stored."""
+        return self.nbytes
+
+    def degrees(self, axis: int) -> np.ndarray:
+        """The number of synapses of each pre neuron (axis 0) or onto each post neuron (axis 1), int64; structure must be known."""
+        return np.bincount(np.asarray(self.coordinates()[axis]), minlength=self.shape[axis])
+
+    def mean_size(self) -> float:
+        """The mean of the sizes of the weights, with the sign of their mean, in their unit; 0 if there are none."""
+        weights = np.asarray(u.get_mantissa(self.data), np.float64)
+        return float(np.copysign(np.abs(weights).mean(), weights.mean())) if weights.size else 0.0
+
     def __repr__(self):
         data = jax.tree.leaves(self.data)
         dtype = getattr(data[0], "dtype", "?") if data else "structure"

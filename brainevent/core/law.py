@@ -83,7 +83,7 @@ def gap_table(prob: float) -> np.ndarray:
     for _ in range(1 << bits):  # P(gap > d) in units of 2^-32, to the nearest
         beyond.append((survival + (1 << (digits - 33))) >> (digits - 32))
         survival = survival * q >> digits
-    return _alias_table([beyond[-1], *(before - after for before, after in zip(beyond, beyond[1:]))], bits)
+    return _alias_table([beyond[-1], *(before - after for before, after in itertools.pairwise(beyond))], bits)
 
 
 @functools.cache

@@ -25,7 +25,9 @@ def walk(A, lines, n_lines, carry, visit, columns: int = 1):
         return carry
     width = max(1, min(lines.size * chunks, VALUES // (4 * BLOCKS * columns)))
     if lines.size * chunks >= 1 << 31:
-        raise BackendError(f"{A!r} has {lines.size * chunks} chunks, beyond the 2^31 that the xla backend counts: use numba, or smaller parts")
+        raise BackendError(
+            f"{A!r} has {lines.size * chunks} chunks, beyond the 2^31 that the xla backend counts: use numba, or smaller parts"
+        )
     total = jnp.asarray(n_lines * chunks, jnp.int32)
 
     def block(state):
@@ -147,27 +149,24 @@ def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
     return summed(sums, like, batched).astype(like.dtype)
 
 
-@kernel("count", JITConnectivity, backend="xla")
-def count_drawn(A):
-    """The synapses of every chunk of every line, int32 (lines, chunks)."""
+@kernel("list", JITConnectivity, backend="xla")
+def list_drawn(A, room):
+    """Synapses of every chunk, int32 (lines, chunks), and position and n of as many as there is room for, int32 (room,)."""
+    lines = jnp.arange(A.n_lines)
 
-    def visit(counts, line, item, position, hit):
+    def tally(counts, line, item, position, hit):
         return counts.at[item].add(hit.sum(1, dtype=jnp.int32))
 
-    counts = walk(A, jnp.arange(A.n_lines), A.n_lines, jnp.zeros(A.n_lines * A.n_chunks, jnp.int32), visit)
-    return counts.reshape(A.n_lines, A.n_chunks)
+    counts = walk(A, lines, A.n_lines, jnp.zeros(A.n_lines * A.n_chunks, jnp.int32), tally)
 
-
-@kernel("list", JITConnectivity, backend="xla")
-def list_drawn(A, starts, nse):
-    """Position and n of every synapse, int32 (nse,), those of a chunk from its place in `starts` on; zeros where there is none."""
-
-    def visit(carry, line, item, position, hit):
+    def write(carry, line, item, position, hit):
         filled, positions, numbers = carry
-        place = jnp.where(hit, filled[item][:, None] + jnp.cumsum(hit, axis=1, dtype=jnp.int32) - 1, nse)
+        place = jnp.where(hit, filled[item][:, None] + jnp.cumsum(hit, axis=1, dtype=jnp.int32) - 1, room)
         n = jnp.zeros_like(position) if A.kind is None else law.draw_weights(A.seed, line[:, None], position, A.kind)
-        filled = filled.at[item].add(hit.sum(1, dtype=jnp.int32))
-        return filled, positions.at[place].set(position, mode="drop"), numbers.at[place].set(n, mode="drop")
+        positions, numbers = (array.at[place].set(v, mode="drop") for array, v in ((positions, position), (numbers, n)))
+        return tally(filled, line, item, position, hit), positions, numbers
 
-    empty = jnp.zeros(nse, jnp.int32)
-    return walk(A, jnp.arange(A.n_lines), A.n_lines, (starts.reshape(-1), empty, empty), visit)[1:]
+    empty = jnp.zeros(room, jnp.int32)
+    starts = jnp.cumsum(counts, dtype=jnp.int32) - counts
+    _, positions, numbers = walk(A, lines, A.n_lines, (starts, empty, empty), write) if room else (None, empty, empty)
+    return counts.reshape(A.n_lines, A.n_chunks), positions, numbers

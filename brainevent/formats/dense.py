@@ -2,6 +2,7 @@
 
 import brainunit as u
 import jax.numpy as jnp
+import numpy as np
 
 from ..connectivity import Connectivity, is_concrete
 from ..events import is_event, set_dense_product
@@ -60,6 +61,15 @@ class Dense(Connectivity):
 
     def todense(self):
         return self.data
+
+    def degrees(self, axis):
+        """Nonzeros of each row or column: a dense matrix has a synapse where it has a weight."""
+        return np.count_nonzero(np.asarray(u.get_mantissa(self.data)), axis=1 - axis)
+
+    def mean_size(self):
+        weights = np.asarray(u.get_mantissa(self.data), np.float64)
+        weights = weights[weights != 0]
+        return float(np.copysign(np.abs(weights).mean(), weights.mean())) if weights.size else 0.0
 
     def transpose(self, axes=None):
         return self.replace(data=self.data.T, shape=self.shape[::-1])

@@ -4,6 +4,7 @@ Every pair is connected with probability `prob`, independently; weights are one 
 """
 
 import functools
+import math
 import numbers
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..connectivity import Connectivity, as_weights, check_shape, is_concrete
 from ..core import kernels, law
+from ..events import EventArray
 from .csr import CSC, CSR
 
 
@@ -93,9 +95,10 @@ class JITConnectivity(Connectivity):
         """What a line adds to its number to get the position that holds no synapse; None if there is no such position."""
         return self.skip_diagonal if self.skip_diagonal is None or self.major == 0 else -self.skip_diagonal
 
-    def _counts(self) -> jax.Array:
-        """Synapses of every chunk, int32 (lines, chunks)."""
-        return _drawn(self._bare(), "count")
+    def _counts(self) -> np.ndarray:
+        """Synapses of every chunk, int32 (lines, chunks); the seed must be known."""
+        with jax.ensure_compile_time_eval():
+            return np.asarray(_listed(self.homogeneous(1.0)._bare(), 0)[0])
 
     def _bare(self):
         """The structure alone, with the backend that is asked for."""
@@ -128,8 +131,7 @@ class JITConnectivity(Connectivity):
         """The number of synapses, counted by walking all of them; the seed must be known."""
         if not is_concrete(self.seed):
             raise TypeError(f"{self!r}: the number of synapses cannot be counted while the seed is traced")
-        with jax.ensure_compile_time_eval():
-            return int(np.asarray(self._counts(), np.int64).sum())
+        return int(self._counts().sum(dtype=np.int64))
 
     def stored(self, nse: int | None = None):
         """The same matrix with its synapses stored: CSR if a row is a line, else CSC; their weights are the same to the bit.
@@ -147,20 +149,37 @@ class JITConnectivity(Connectivity):
         with jax.ensure_compile_time_eval():  # known under jit too
             listed = self._structure(nse)
         return self._assembled(*listed)
+
     def _structure(self, nse: int | None):
         """`(positions, numbers, pointer, total, size)`: the synapses line by line, how many there are, and how many places."""
-        counts = self._counts().reshape(-1)
-        known = is_concrete(counts)
-        ends = np.cumsum(np.asarray(counts), dtype=np.int64) if known else jnp.cumsum(counts, dtype=jnp.int32)
-        total = (int(ends[-1]) if known else ends[-1]) if ends.size else 0
-        if known and nse is not None and nse < total:
-            raise ValueError(f"{self!r}: nse={nse}, but there are {total} synapses: pass at least that many")
-        if known and total >= 1 << 31:
+        if is_concrete(self.seed):
+            return self._known_structure(nse)
+        counts, positions, numbers = _listed(self._bare(), nse)
+        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
+        return positions, numbers, jnp.minimum(self._pointer(starts), nse), starts[-1], nse
+
+    def _known_structure(self, nse: int | None):
+        mean = self.prob * self.n_lines * self.n_positions
+        if mean > 1.1 * (1 << 31):
+            raise ValueError(f"{self!r} has about {mean:.3g} synapses, beyond the 2^31 - 1 that one matrix can store: keep it as it is")
+        room = _rounded(int(mean + 6 * mean**0.5) + 1)  # so that matrices of about one size share a compiled program
+        counts, *listed = _listed(self._bare(), room)
+        starts = np.concatenate([[0], np.cumsum(np.asarray(counts), dtype=np.int64)])
+        total = int(starts[-1])
+        if total >= 1 << 31:
             raise ValueError(f"{self!r} has {total} synapses, beyond the 2^31 - 1 that one matrix can store: keep it as it is")
-        size = int(total) if nse is None else nse
-        starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.asarray(ends, jnp.int32)])
-        pointer = starts[:: self.n_chunks] if self.n_chunks else jnp.zeros(self.n_lines + 1, jnp.int32)
-        return *_drawn(self._bare(), "list", size, starts[:-1]), jnp.minimum(pointer, size), total, size
+        if nse is not None and nse < total:
+            raise ValueError(f"{self!r}: nse={nse}, but there are {total} synapses: pass at least that many")
+        size = total if nse is None else nse
+        if total > room:  # once in a thousand million matrices
+            _, *listed = _listed(self._bare(), _rounded(total))
+        padding = max(0, size - total)
+        positions, numbers = (np.pad(np.asarray(array)[:total], (0, padding)) for array in listed)
+        return positions, numbers, self._pointer(starts), total, size
+
+    def _pointer(self, starts):
+        """Where each line starts, and the last one ends, given the starts of the chunks."""
+        return starts[:: self.n_chunks] if self.n_chunks else jnp.zeros(self.n_lines + 1, jnp.int32)
 
     def _assembled(self, positions, numbers, pointer, total, size):
         data = self._weights_of(numbers, None if is_concrete(total) and size == total else jnp.arange(size), total, size)
@@ -171,7 +190,7 @@ class JITConnectivity(Connectivity):
         mantissa, unit = u.split_mantissa_unit(self.data)
         if self.kind:
             fold = None if self.fold is None else tuple(self.fold)
-            mantissa = law.weigh(mantissa[0], mantissa[1], numbers, fold, self.kind)
+            mantissa = _weighed(mantissa[0], mantissa[1], numbers, fold, self.kind)
         if places is not None:
             mantissa = jnp.where(places < total, mantissa.reshape(-1), 0)
             mantissa = jnp.where(total <= size, mantissa, jnp.nan)
@@ -204,6 +223,27 @@ class JITConnectivity(Connectivity):
 
     def coordinates(self):
         return self.stored().coordinates()
+
+    def homogeneous(self, weight):
+        """The same structure with one weight for all synapses, of the class `JITCHomoR` or `JITCHomoC`."""
+        new = object.__new__(JITCHomoC if self.native else JITCHomoR)
+        kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
+        new._set(**(kept | {"data": as_weights(weight), "fold": None, "precision": None}))
+        new._check_weights(new.data)
+        return new
+
+    def degrees(self, axis):
+        if axis == self.major:
+            return self._counts().sum(1, dtype=np.int64)
+        ones = self.homogeneous(jnp.float32(1))
+        total, line = np.zeros(self.n_positions, np.int64), np.arange(self.n_lines)
+        for start in range(0, self.n_lines, 1 << 24):  # so many ones are counted exactly in float32
+            some = EventArray((line >= start) & (line < start + (1 << 24)))
+            total += np.asarray(ones @ some if self.major else some @ ones).astype(np.int64)
+        return total
+
+    def stored_nbytes(self, nse):
+        return nse * (4 + (self.dtype.itemsize if self.kind else 0)) + 4 * (self.n_lines + 1)
 
     def per_synapse(self):
         return self.stored().per_synapse()
@@ -249,11 +289,19 @@ class JITConnectivity(Connectivity):
         return f"{type(self).__name__}({dtype}{list(self.shape)}{unit}, prob={self.prob:g}{seed}{extra})"
 
 
-@functools.partial(jax.jit, static_argnames=("operation", "size"))
-def _drawn(bare, operation: str, size: int | None = None, starts=None):
-    """Run "count", or "list" with so many places from `starts` on."""
-    run = kernels.choose(operation, type(bare), kernels.current_platform(), bare.backend, jnp.float32).run
-    return run(bare) if operation == "count" else run(bare, starts, size)
+@functools.partial(jax.jit, static_argnames="room")
+def _listed(bare, room: int):
+    """Synapses of every chunk, and position and n of as many as there is room for."""
+    return kernels.choose("list", type(bare), kernels.current_platform(), bare.backend, jnp.float32).run(bare, room)
+
+
+_weighed = jax.jit(law.weigh, static_argnums=4)
+
+
+def _rounded(size: int) -> int:
+    """A size up to an eighth larger, of which there are few."""
+    step = max(64, 1 << max(0, size.bit_length() - 4))
+    return -(-size // step) * step
 
 
 def _as_probability(prob, name: str) -> float:
@@ -326,6 +374,9 @@ class _Homo(JITConnectivity):
         """The weight of every synapse."""
         return self.data
 
+    def mean_size(self):
+        return float(np.asarray(u.get_mantissa(self.data)).reshape(()))
+
 
 class _Normal(JITConnectivity):
     """Normally distributed weights, `data` being (loc, scale) up to a sign of the scale."""
@@ -349,6 +400,13 @@ class _Normal(JITConnectivity):
     def scale(self):
         """The standard deviation of the weights (of their values before `abs`)."""
         return abs(self.data[1])
+
+    def mean_size(self):
+        loc, scale = (float(number) for number in u.get_mantissa(self.data))
+        if scale == 0:
+            return abs(loc) if self.fold is not None else loc
+        folded = abs(scale) * math.sqrt(2 / math.pi) * math.exp(-((loc / scale) ** 2) / 2) + loc * math.erf(loc / (abs(scale) * 2**0.5))
+        return folded if self.fold is not None else math.copysign(folded, loc)
 
 
 class _Uniform(JITConnectivity):
@@ -377,6 +435,11 @@ class _Uniform(JITConnectivity):
     def high(self):
         """The upper end of the weights (of their values before `abs`)."""
         return self._ends()[1]
+
+    def mean_size(self):
+        low, high = (float(end) for end in map(u.get_mantissa, self._ends()))
+        size = abs(low) if low == high else (abs(high) * high - abs(low) * low) / (2 * (high - low))
+        return size if self.fold is not None else math.copysign(size, low + high)
 
 
 class JITCHomoR(_Homo):

@@ -27,8 +27,7 @@ Scatter = namedtuple("Scatter", "basis x scale w fold weights out")
 Gather = namedtuple("Gather", "basis x scale w fold weights out")
 Columns = namedtuple("Columns", "basis x w fold gathers out")
 PullBack = namedtuple("PullBack", "left right fold unit sums")
-Count = namedtuple("Count", "counts")
-List = namedtuple("List", "filled chunks positions numbers")
+List = namedtuple("List", "filled counts positions numbers")
 
 
 @visits(Scatter)
@@ -186,49 +185,26 @@ def pull_back(left, right, law, fold, unit, out):
     return OK
 
 
-@visits(Count)
-def visit_count(state, line, chunk, ids, numbers, count):
-    state.counts[line, chunk] += count
-
-
-@njit(parallel=True)
-def count_blocks(blocks, counts, seeds, table, basis, sizes):
-    for b in prange(blocks):
-        first, last = counts.shape[0] * b // blocks, counts.shape[0] * (b + 1) // blocks
-        walk(Law(seeds, table, basis, sizes), None, first, last, 0, counts.shape[1], Count(counts))
-
-
-def count_synapses(law, blocks, out):
-    """The synapses of every chunk of every line."""
-    out[:] = 0
-    count_blocks(blocks[0], out, *law)
-    return OK
-
-
 @visits(List)
 def visit_list(state, line, chunk, ids, numbers, count):
-    """Write positions and numbers where the chunk has its place, as far as there is room."""
-    place = line * state.chunks + chunk
-    start = np.int64(state.filled[place])
+    """Count a batch, and write it down behind those before it, as far as there is room."""
+    start = state.filled[0]
     for t in range(min(count, state.positions.shape[0] - start)):
         state.positions[start + t] = ids[t]
         state.numbers[start + t] = numbers[t]
-    state.filled[place] += count
+    state.filled[0] = min(start + count, state.positions.shape[0])
+    state.counts[line, chunk] += count
 
 
-@njit(parallel=True)
-def list_blocks(filled, chunks, blocks, at, n, seeds, table, basis, sizes):
-    lines = filled.shape[0] // max(chunks, 1)
-    for b in prange(blocks):
-        state = List(filled, chunks, at, n)
-        walk(Law(seeds, table, basis, sizes), None, lines * b // blocks, lines * (b + 1) // blocks, 0, chunks, state)
-
-
-def list_synapses(starts, law, blocks, at, n):
-    """Position and n of every synapse, those of a chunk from its start on; what is left stays zero."""
-    at[:] = 0
-    n[:] = 0
-    list_blocks(starts.copy(), chunks_of(Law(*law)), blocks[0], at, n, *law)
+def list_synapses(law, counts, at, n):
+    """Synapses of every chunk of every line; position and n of each, in the order of the walk; zeros in what is left."""
+    law, filled = Law(*law), np.zeros(1, np.int64)
+    for line in range(counts.shape[0]):
+        for chunk in range(counts.shape[1]):
+            counts[line, chunk] = 0
+    walk(law, None, 0, counts.shape[0], 0, counts.shape[1], List(filled, counts, at, n))
+    for t in range(filled[0], at.shape[0]):
+        at[t] = n[t] = 0
     return OK
 
 
@@ -261,22 +237,27 @@ def _busy_lines(A) -> int:
     return max(1, int(THREADED_WORK / max(A.prob * A.n_positions, 1e-9)))
 
 
+def _splits(A) -> bool:
+    """Whether a scatter may be worth a second thread: there are chunks to share out, and enough synapses."""
+    return threads()[0] > 1 and A.n_chunks > 1 and _busy_lines(A) <= A.n_lines
+
+
 @kernel("propagate", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED, event_driven=True)
 def propagate_drawn(A, x, *, dtype, transpose, event, batched):
     """Scatter from the active lines if the operand stands on lines, else let every line gather."""
-    scatters, m, split = int(transpose) != A.major, A.shape[int(transpose)], threads()[0]
+    scatters, m = int(transpose) != A.major, A.shape[int(transpose)]
     if x.ndim > 1 or batched:
         B, v = spread(A, x.astype(dtype), batched)
         out = jax.ShapeDtypeStruct((m, v.shape[1]), dtype)
         return gathered(call(columns, out, v, _law(A), *_parameters(B), np.array([not scatters])), x, batched)
     out, operands = jax.ShapeDtypeStruct((m,), dtype), (_law(A), *_parameters(A))
     if not scatters:
-        if split > 1 and A.prob * A.shape[0] * A.shape[1] >= THREADED_WORK:
-            return call(gather_threaded, out, x.astype(dtype), *operands, _blocks(split))
+        if threads()[0] > 1 and A.prob * A.shape[0] * A.shape[1] >= THREADED_WORK:
+            return call(gather_threaded, out, x.astype(dtype), *operands, _blocks(threads()[0]))
         return call(gather, out, x.astype(dtype), *operands)
     x = x if x.dtype == bool else x.astype(dtype)
-    if split > 1 and A.n_chunks > 1 and _busy_lines(A) <= A.n_lines:
-        return call(scatter_threaded, out, x, *operands, _blocks(split), _blocks(_busy_lines(A)))
+    if _splits(A):
+        return call(scatter_threaded, out, x, *operands, _blocks(threads()[0]), _blocks(_busy_lines(A)))
     return call(scatter, out, x, *operands)
 
 
@@ -292,35 +273,34 @@ def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
     return summed(call(pull_back, out, left, right, _law(A), fold, unit), like, batched)
 
 
-@kernel("count", JITConnectivity, backend="numba", platform="cpu")
-def count_drawn(A):
-    """The synapses of every chunk of every line, int32 (lines, chunks)."""
-    out = jax.ShapeDtypeStruct((A.n_lines, A.n_chunks), np.int32)
-    return call(count_synapses, out, _without_weights(A), _blocks(threads()[0]))
-
-
 @kernel("list", JITConnectivity, backend="numba", platform="cpu")
-def list_drawn(A, starts, nse):
-    """Position and n of every synapse, int32 (nse,), those of a chunk from its place in `starts` on; zeros where there is none."""
-    out = jax.ShapeDtypeStruct((nse,), np.int32)
-    return call(list_synapses, (out, out), starts, _law(A), _blocks(threads()[0]))
-
-
-def _without_weights(A):
-    seed, table, _, sizes = _law(A)
-    return seed, table, None, sizes
+def list_drawn(A, room):
+    """Synapses of every chunk, int32 (lines, chunks), and position and n of as many as there is room for, int32 (room,)."""
+    outs = ((A.n_lines, A.n_chunks), (room,), (room,))
+    return call(list_synapses, [jax.ShapeDtypeStruct(shape, np.int32) for shape in outs], _law(A))
 
 
 # -- deliveries ----------------------------------------------------------------------------------------------------------------
 
 
-def deposit_scatter(target, counts, decay, x, law, scale, w, fold, window, blocks, least, after, taken):
+def deposit_scatter(target, counts, decay, x, scale, w, fold, window, law, after, taken):
     """Let the target decay and add what the active lines send; `after` shares the memory of `target`, `taken` that of `counts`."""
     fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     taken[EVENT] += 1
-    if blocks[0] > 1 and count >= least[0]:
+    drawn = Law(*law)
+    scatter_lines(lines, count, 0, chunks_of(drawn), x, scale[0], w, fold, out, drawn)
+    return OK
+
+
+def deposit_threaded(target, counts, decay, x, scale, w, fold, window, law, blocks, least, after, taken):
+    """The same, split by chunks where at least `least[0]` lines are active."""
+    fade(after, decay)
+    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
+    lines, count = active(x)
+    taken[EVENT] += 1
+    if count >= least[0]:
         scatter_blocks(lines, count, x, scale[0], w, fold, blocks[0], out, *law)
     else:
         drawn = Law(*law)
@@ -328,7 +308,7 @@ def deposit_scatter(target, counts, decay, x, law, scale, w, fold, window, block
     return OK
 
 
-def deposit_gather(target, counts, decay, x, law, scale, w, fold, window, blocks, least, after, taken):
+def deposit_gather(target, counts, decay, x, scale, w, fold, window, law, blocks, after, taken):
     """Let the target decay and every line of targets sum what it reads."""
     fade(after, decay)
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
@@ -342,10 +322,11 @@ def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     """The one path there is: from the active lines, or, where the lines are targets, by walking all of them."""
     check_drawn_path(A, path)
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    one = A.kind is None
     data, fold = _parameters(A)
-    scale, w = (data.reshape(1), None) if one else (jnp.ones(1, target.dtype), data)
-    split = threads()[0] if A.n_chunks > 1 or A.major else 1
-    operands = target, counts, factor_of(decay, target.dtype), spikes, _law(A), scale, w, fold, np.array(window, np.int32)
-    run = deposit_gather if A.major else deposit_scatter
-    return call(run, outs, *operands, _blocks(split), _blocks(_busy_lines(A)), aliases={0: 0, 1: 1})
+    scale, w = (data.reshape(1), None) if A.kind is None else (jnp.ones(1, target.dtype), data)
+    operands = target, counts, factor_of(decay, target.dtype), spikes, scale, w, fold, np.array(window, np.int32), _law(A)
+    if A.major:
+        return call(deposit_gather, outs, *operands, _blocks(threads()[0]), aliases={0: 0, 1: 1})
+    if _splits(A):
+        return call(deposit_threaded, outs, *operands, _blocks(threads()[0]), _blocks(_busy_lines(A)), aliases={0: 0, 1: 1})
+    return call(deposit_scatter, outs, *operands, aliases={0: 0, 1: 1})

@@ -82,16 +82,16 @@ def positions(words, size, table, last, stop, ids):
 
 @njit
 def without(ids, count, hole):
-    """Take one id out of an ascending list; returns what is left of the count."""
+    """Take one id out of an ascending list, if it is there; returns the count that is left."""
+    kept = 0
     for t in range(count):
-        if ids[t] == hole:
-            ids[t : count - 1] = ids[t + 1 : count]
-            return count - 1
-    return count
+        ids[kept] = ids[t]
+        kept += ids[t] != hole
+    return kept
 
 
 def draw_numbers(ids, count, seed, line, basis, numbers) -> Any:
-    """The n of the synapses at `ids[:count]`, into `numbers`; `basis` is the table of nodes for normal ones, bytes for uniform ones, or None."""
+    """The n of the synapses at `ids[:count]`, into `numbers`: normal for a basis of nodes, uniform for one of bytes, none for None."""
     raise NotImplementedError
 
 
@@ -157,7 +157,7 @@ def _scratch(w):
 
 
 def weigh(w, fold, basis, numbers, count, out) -> Any:
-    """The weights `w[0] + w[1] * n / 2^e` of a batch, into `out`: one product and one sum, each rounded. Nothing if there is one for all."""
+    """The weights `w[0] + w[1] * n / 2^e` of a batch, into `out`, product and sum rounded each; nothing if there is one for all."""
     raise NotImplementedError
 
 

@@ -88,11 +88,11 @@ def device_matrix(projection: Projection):
 def warn_of_odd_strength(projection: Projection, stacklevel: int):
     """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold: mostly a slip in the units."""
     psp = projection.psp()
-    if psp is None or projection.matrix.nse == 0:
+    if not psp:
         return
     own = projection.post.population.own
     distance = float(np.mean(np.asarray(own["V_th"]) - np.asarray(own["V_rest"])))
-    if psp and not 1e-4 <= abs(psp) / abs(distance) <= 10:
+    if not 1e-4 <= abs(psp) / abs(distance) <= 10 and projection.matrix.nse:
         warnings.warn(
             f"{projection.name}: one spike moves V by {psp:.3g} mV, {abs(psp) / abs(distance):.2g} of the distance from rest to "
             f"threshold ({distance:.3g} mV): check the units of weight and R",

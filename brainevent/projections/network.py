@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import kernels
+from ..formats.jitc import JITConnectivity
 from .assembly import check_new, check_steps, device_matrix, generator, numbered, populations_of, warn_of_odd_strength
 from .inputs import External, PoissonInput
 from .interrupt import ctrl_c
@@ -89,7 +90,9 @@ class Network(brainstate.nn.Module):
         self._matrices[self.schedule.projections.index(projection)] = device_matrix(projection)
 
     def nbytes(self, projection) -> int:
-        """Bytes that the synapses of a projection take, the copy grouped by target included where there is one."""
+        """Bytes that the synapses of a projection take, the copy grouped by target included where there is one; 0 if none is stored."""
+        if isinstance(projection.matrix, JITConnectivity):
+            return 0
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._matrices[self.schedule.projections.index(projection)]))
 
     # -- state --------------------------------------------------------------------------------------------------------------

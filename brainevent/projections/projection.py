@@ -8,13 +8,15 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
+from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import paths
+from ..formats.jitc import JITConnectivity
 from .distributions import Distribution
 from .plotting import plot_matrix
 from .population import as_view
 from .quantities import inside, plain, steps_of
 from .rules import FromMatrix, OneToOne, Rule
+from .rules.random import distribution_of, redrawn
 from .synapses.base import Synapse
 from .values import check_values, digest
 
@@ -61,6 +63,7 @@ class Projection:
             check_values(weight, f"{self.name}: weight")
         self._delay = self._checked_delay(delay)
         self._places = None
+        self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None
 
     # -- construction -------------------------------------------------------------------------------------------------------
@@ -118,27 +121,26 @@ class Projection:
 
     def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
         """Sample the rule and store the synapses in the format asked for (a network calls this)."""
-        if self.rule is not None:
-            same = self.pre.population is self.post.population
-            indptr, indices = self.rule.sample(
-                structure_rng, self.pre.size, self.post.size, shift=self.pre.start - self.post.start if same else None
-            )
-            weights = self.rule.weights(weight_rng, indptr, indices, self.post.size)
-            self._matrix = self._stored(self._in_inside_unit(weights), indptr, indices)
-        else:
+        if self.rule is None:
             self._matrix = self._matrix.with_data(self._in_inside_unit(self._matrix.data))
+            return
+        same = self.pre.population is self.post.population
+        shift = self.pre.start - self.post.start if same else None
+        sizes = self.pre.size, self.post.size
+        matrix = self.rule.connect(structure_rng, weight_rng, *sizes, shift=shift, convert=self._in_inside_unit)
+        self._matrix = matrix if isinstance(matrix, JITConnectivity) else self._stored(matrix)
 
     def _in_inside_unit(self, weights):
         unit = inside(self.synapse.unit)
         values = jnp.asarray(plain(weights, unit, f"{self.name}: weight"), jnp.result_type(float))
         return values if unit.is_unitless else u.Quantity(values, unit=unit)
 
-    def _stored(self, weights, indptr, indices):
+    def _stored(self, csr):
         """The sampled synapses in the format that the rule names, or that suits their density."""
-        shape, word = (self.pre.size, self.post.size), self.rule.format
+        word = self.rule.format
         if word == "auto":
-            word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if indices.size > 0.5 * shape[0] * shape[1] else "csr"
-        csr = CSR(weights, indices, indptr, shape=shape)
+            dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1]
+            word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if dense else "csr"
         if word == "csr":
             return csr
         if word == "fixed":
@@ -146,7 +148,7 @@ class Projection:
         return csr.to({"csc": CSC, "coo": Connectivity.formats["COO"], "dense": Dense}[word])
 
     def _fixed(self, csr):
-        for cls, counts in ((FixedPostNumConn, self._degrees(csr, 0)), (FixedPreNumConn, self._degrees(csr, 1))):
+        for cls, counts in ((FixedPostNumConn, csr.degrees(0)), (FixedPreNumConn, csr.degrees(1))):
             if counts.size and (counts == counts[0]).all():
                 return csr.to(cls)
         raise ValueError(
@@ -165,17 +167,31 @@ class Projection:
 
     @property
     def weight(self):
-        """The weights as stored: a scalar Quantity, or one a synapse. Assign a scalar or one a synapse, in the same dimension."""
-        return self.matrix.data
+        """The weights as stored: a scalar Quantity, or one a synapse; of a just-in-time format a scalar or their distribution.
+
+        Assign a scalar or one a synapse, in the same dimension; to a just-in-time format a scalar, `Normal` or `Uniform`.
+        """
+        return distribution_of(self.matrix) if isinstance(self.matrix, JITConnectivity) else self.matrix.data
 
     @weight.setter
     def weight(self, value):
+        if isinstance(self.matrix, JITConnectivity):
+            self._redraw(value)
+            return
         if isinstance(value, Distribution):
             remedy = "`proj.weight = d.sample(rng, proj.n_synapses)`"
             raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as {remedy}")
         self.synapse.check_weight(u.get_unit(value), self.name)
         check_values(value, f"{self.name}: weight")
-        self._matrix = self.matrix.with_data(self._placed(self._in_inside_unit(value)))
+        self._take(self.matrix.with_data(self._placed(self._in_inside_unit(value))))
+
+    def _redraw(self, value):
+        """Give a just-in-time matrix other weights on the same synapses."""
+        self.synapse.check_weight(value.unit if isinstance(value, Distribution) else u.get_unit(value), self.name)
+        self._take(redrawn(self.matrix, value, self._in_inside_unit, f"{self.name}: weight"))
+
+    def _take(self, matrix):
+        self._matrix = matrix
         if self.network is not None:
             self.network.refresh_matrix(self)
 
@@ -213,22 +229,24 @@ class Projection:
 
     @property
     def n_synapses(self) -> int:
-        """The number of synapses (a dense matrix counts its nonzeros)."""
-        return int(np.count_nonzero(np.asarray(u.get_mantissa(self.matrix.data)))) if isinstance(self.matrix, Dense) else self.matrix.nse
+        """The number of synapses (a dense matrix counts its nonzeros; a just-in-time one walks all of them, once)."""
+        if isinstance(self.matrix, JITConnectivity):
+            return int(self.outdegree().sum())
+        return int(self.matrix.degrees(0).sum()) if isinstance(self.matrix, Dense) else self.matrix.nse
 
-    def _degrees(self, matrix, axis: int):
-        ids = np.asarray(matrix.coordinates()[axis])
-        if isinstance(matrix, Dense):
-            ids = ids[np.asarray(u.get_mantissa(matrix.data)).reshape(-1) != 0]
-        return np.bincount(ids, minlength=matrix.shape[axis])
+    def _degrees(self, axis: int):
+        """Counted once: no synapse is ever added or removed."""
+        if axis not in self._counted:
+            self._counted[axis] = self.matrix.degrees(axis)
+        return self._counted[axis].copy()
 
     def outdegree(self):
         """Synapses of each pre neuron, int (n_pre,)."""
-        return self._degrees(self.matrix, 0)
+        return self._degrees(0)
 
     def indegree(self):
         """Synapses onto each post neuron, int (n_post,)."""
-        return self._degrees(self.matrix, 1)
+        return self._degrees(1)
 
     def to_scipy(self):
         """The synapses as a scipy.sparse array of plain numbers, in the unit `proj.weight.unit`."""
@@ -271,11 +289,7 @@ class Projection:
         post = self.post.population
         if not hasattr(post, "peak_deflection"):
             return None
-        weights = np.asarray(u.get_mantissa(self.matrix.data), np.float64)
-        weights = weights[weights != 0] if isinstance(self.matrix, Dense) else weights
-        if not weights.size:
-            return 0.0
-        return post.peak_deflection(self.synapse, float(np.copysign(np.abs(weights).mean(), weights.mean())))
+        return post.peak_deflection(self.synapse, self.matrix.mean_size())
 
     def __repr__(self):
         return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"

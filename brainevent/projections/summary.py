@@ -19,6 +19,12 @@ def _size(n: float) -> str:
     return f"{n:.3g} GB"
 
 
+def _memory(net, projection) -> str:
+    """What the synapses take; where none is stored, what they would."""
+    size, stored = _size(net.nbytes(projection)), projection.matrix.stored_nbytes(projection.n_synapses)
+    return size if net.nbytes(projection) or not stored else f"{size} (stored: {_size(stored)})"
+
+
 def _psp(projection) -> str:
     psp = projection.psp()
     return "-" if psp is None else f"{psp:.3g} mV"
@@ -30,11 +36,10 @@ def summary(net) -> str:
     populations += [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
     projections: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
     for projection in net.projections:
-        memory = net.nbytes(projection)
         delay = f"{projection.delay.mantissa:.4g} ms"
         counts = paths.describe_counts(projection.path, projection.path_counts)
         kind = type(projection.matrix).__name__
-        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _size(memory), delay, _psp(projection), counts))
+        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _memory(net, projection), delay, _psp(projection), counts))
     synapses: list[tuple] = [("synapse", "onto", "shared by")]
     for index, (population, synapse) in enumerate(net.schedule.synapses):
         users = [part for part in (*net.projections, *net.drives) if net.schedule.synapse_of(part) == index]

@@ -3,16 +3,18 @@
 import dataclasses
 import numbers
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import brainunit as u
 import numpy as np
 
+from brainevent import CSR, Connectivity
 from brainevent.projections.distributions import Distribution, sample_like
 from brainevent.projections.values import check_values, describe, same_value, with_unit
 
-FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense")
+FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense", "jit")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -21,7 +23,7 @@ class Rule(ABC):
 
     Args:
         weight: scalar, Quantity, array of one value a synapse, or a distribution.
-        format: how the synapses are stored, one of `FORMATS`.
+        format: how the synapses are stored, one of `FORMATS`; "jit": not at all, they are drawn anew whenever they are needed.
 
     Raises:
         ValueError: if a weight is not finite, an array of weights is not 1-D, or `format` is an unknown word.
@@ -37,6 +39,23 @@ class Rule(ABC):
             self._refuse("format", self.format, f"one of {', '.join(FORMATS)}", "use 'auto' if in doubt")
         self._check_weight()
         self._check()
+        if self.format == "jit":
+            self._check_drawn()
+
+    def connect(self, structure_rng, weight_rng, n_pre: int, n_post: int, *, shift: int | None, convert: Callable) -> Connectivity:
+        """The matrix of a projection: stored by rows, or, for rules that can be drawn while they are multiplied, in a JIT format.
+
+        Args:
+            structure_rng, weight_rng: the generators that structure and weights are drawn from.
+            n_pre, n_post, shift: as for `sample`.
+            convert: makes weights (numbers, arrays, Quantities) the jax arrays that the projection wants.
+        """
+        indptr, indices = self.sample(structure_rng, n_pre, n_post, shift=shift)
+        return CSR(convert(self.weights(weight_rng, indptr, indices, n_post)), indices, indptr, shape=(n_pre, n_post))
+
+    def _check_drawn(self) -> None:
+        """Raise if synapses of this rule cannot be drawn anew each time, which format="jit" asks for."""
+        self._refuse("format", self.format, "a format that stores synapses", "format='jit' is for FixedProb, whose pairs are independent")
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, n_pre: int, n_post: int, *, shift: int | None = None) -> tuple[np.ndarray, np.ndarray]:

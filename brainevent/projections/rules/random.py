@@ -7,23 +7,28 @@ import brainunit as u
 import numpy as np
 from scipy import sparse
 
+from brainevent import JITCHomoR, JITCNormalR, JITCUniformR
+from brainevent.projections.distributions import Constant, Distribution, Normal, Uniform
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
+from brainevent.projections.values import check_values, describe
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FixedProb(Rule):
     """Connect each pair with probability `prob`, independently (exact Bernoulli; NEST's `pairwise_bernoulli`).
 
-    The gaps between connected pairs are geometric, so the cost is that of the synapses, not of the pairs.
+    The synapses are those of the just-in-time law (`brainevent.core.law`) for a seed drawn from the network's, and so are weights from
+    `Normal` and `Uniform`: `format="jit"`, which stores nothing, and any other format are one network. The cost is that of the
+    synapses, not of the pairs.
 
     Args:
         prob: probability, in [0, 1].
-        weight, format: as in `Rule`.
+        weight, format: as in `Rule`; with format="jit" a weight is one number, `Normal` or `Uniform`.
         autapses: whether a neuron may connect to itself.
 
     Raises:
-        ValueError: if `prob` is not a number in [0, 1].
+        ValueError: if `prob` is not a number in [0, 1], or the weights of format="jit" are others.
 
     Example:
         >>> FixedProb(0.5).sample(np.random.default_rng(1), 2, 4)
@@ -40,8 +45,56 @@ class FixedProb(Rule):
             self._refuse("prob", self.prob, "a probability between 0 and 1", "give a fraction, 0.2 for 20 %")
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
-        pairs = Pairs(n_pre, n_post, None if self.autapses else shift)
-        return _bernoulli(rng, pairs, float(self.prob))
+        stored = self._drawn(JITCHomoR, (1.0,), rng, n_pre, n_post, shift).tocsr()
+        return np.asarray(stored.indptr, np.int64), np.asarray(stored.indices)
+
+    def connect(self, structure_rng, weight_rng, n_pre, n_post, *, shift, convert):
+        cls, parameters = _law_of_weights(self.weight)
+        if cls is None:
+            return super().connect(structure_rng, weight_rng, n_pre, n_post, shift=shift, convert=convert)
+        drawn = self._drawn(cls, tuple(map(convert, parameters)), structure_rng, n_pre, n_post, shift)
+        return drawn if self.format == "jit" else drawn.tocsr()
+
+    def _drawn(self, cls, parameters, rng, n_pre, n_post, shift):
+        """The matrix whose lines are the pre neurons, so that spikes cost their own synapses."""
+        seed = rng.integers(0, 1 << 32, dtype=np.uint32)
+        skipped = None if self.autapses else shift
+        return cls((*parameters, float(self.prob), seed), shape=(n_pre, n_post), skip_diagonal=skipped)
+
+    def _check_drawn(self):
+        if _law_of_weights(self.weight)[0] is None:
+            self._refuse("weight", self.weight, "one number, Normal or Uniform with format='jit'", "use format='csr' for other weights")
+
+
+def _law_of_weights(weight):
+    """`(format, parameters)` of weights that a just-in-time format can draw; `(None, ())` of others."""
+    if isinstance(weight, Normal):
+        return JITCNormalR, (weight.mean, weight.std)
+    if isinstance(weight, Uniform):
+        return JITCUniformR, (weight.low, weight.high)
+    weight = weight.value if isinstance(weight, Constant) else weight
+    return (None, ()) if isinstance(weight, Distribution) or np.ndim(u.get_mantissa(weight)) else (JITCHomoR, (weight,))
+
+
+def redrawn(matrix, weight, convert, what: str):
+    """A just-in-time matrix with other weights on the same synapses: one number, `Normal` or `Uniform`."""
+    cls, parameters = _law_of_weights(weight)
+    if cls is None:
+        raise ValueError(f"{what} is {describe(weight)}, expected one number, Normal or Uniform: format='csr' stores other weights")
+    for parameter in parameters:
+        check_values(parameter, what)
+    cls = cls.mirror if matrix.native else cls
+    options = {"shape": matrix.shape, "corder": matrix.corder, "skip_diagonal": matrix.skip_diagonal, "backend": matrix.backend}
+    return cls((*map(convert, parameters), matrix.prob, matrix.seed), **options)
+
+
+def distribution_of(matrix):
+    """The weights of a just-in-time matrix: one number, or the distribution they are drawn from."""
+    if matrix.kind == "normal" and matrix.fold is None:
+        return Normal(matrix.loc, matrix.scale)
+    if matrix.kind == "uniform" and matrix.fold is None:
+        return Uniform(matrix.low, matrix.high)
+    return matrix.data
 
 
 def _bernoulli(rng, pairs: Pairs, prob: float) -> tuple[np.ndarray, np.ndarray]:
