@@ -166,7 +166,17 @@ BUILDING = {
         ValueError,
         ["N[0:8] -> M", 'format="fixed"', "same number", 'format="csr"'],
     ),
-    "a format of a later version": (lambda: FixedProb(0.5, format="jit"), ValueError, ["format='jit'", "csr", "dense"]),
+    "an unknown format": (lambda: FixedProb(0.5, format="ell"), ValueError, ["format='ell'", "csr", "dense", "jit"]),
+    "a rule that cannot be drawn anew": (
+        lambda: FixedOutDegree(3, format="jit"),
+        ValueError,
+        ["FixedOutDegree: format='jit'", "stores synapses", "FixedProb"],
+    ),
+    "weights that cannot be drawn anew": (
+        lambda: FixedProb(0.5, format="jit", weight=np.ones(3) * u.nS),
+        ValueError,
+        ["FixedProb: weight=<array 3 nS>", "one number, Normal or Uniform", "format='csr'"],
+    ),
     "shape of a pattern": (lambda: matrix(FromMatrix(np.ones((6, 8), bool), weight=1 * u.mV)), ValueError, ["6x8", "8x6"]),
     "delay is a plain number": (lambda: project(None, None, None, delay=1.5), Unit, ["N[0:8] -> M: delay", "plain number", "1 * u.ms"]),
     "delay is negative": (lambda: project(None, None, None, delay=-1 * u.ms), ValueError, ["N[0:8] -> M: delay", "-1 ms", "at least 0 ms"]),

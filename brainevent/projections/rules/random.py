@@ -32,7 +32,7 @@ class FixedProb(Rule):
 
     Example:
         >>> FixedProb(0.5).sample(np.random.default_rng(1), 2, 4)
-        (array([0, 2, 2]), array([1, 2], dtype=int32))
+        (array([0, 2, 5]), array([1, 2, 0, 1, 2], dtype=int32))
     """
 
     prob: float
@@ -57,6 +57,8 @@ class FixedProb(Rule):
 
     def _drawn(self, cls, parameters, rng, n_pre, n_post, shift):
         """The matrix whose lines are the pre neurons, so that spikes cost their own synapses."""
+        if max(n_pre, n_post) >= 1 << 31:
+            raise ValueError(f"{self!r}: {n_pre} x {n_post} neurons, but expected fewer than 2**31 on each side; connect slices.")
         seed = rng.integers(0, 1 << 32, dtype=np.uint32)
         skipped = None if self.autapses else shift
         return cls((*parameters, float(self.prob), seed), shape=(n_pre, n_post), skip_diagonal=skipped)
