@@ -44,7 +44,7 @@ class JITConnectivity(Connectivity):
         name, wanted = type(self).__name__, (*self.arguments, "prob", "seed")
         if len(parts) != len(wanted):
             raise TypeError(f"{name} takes ({', '.join(wanted)}), {len(wanted)} values, got {len(parts)}")
-        *parameters, prob, seed = parts
+        parameters, prob, seed = parts[:-2], parts[-2], parts[-1]
         if corder not in (None, True, False):
             raise TypeError(f"{name}: corder is {corder!r}, expected None, True (a column is drawn at a time) or False (a row)")
         if skip_diagonal is not None and not isinstance(skip_diagonal, (int, np.integer)):
@@ -154,6 +154,7 @@ class JITConnectivity(Connectivity):
         """`(positions, numbers, pointer, total, size)`: the synapses line by line, how many there are, and how many places."""
         if is_concrete(self.seed):
             return self._known_structure(nse)
+        assert nse is not None  # `stored` has seen to it
         counts, positions, numbers = _listed(self._bare(), nse)
         starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
         return positions, numbers, jnp.minimum(self._pointer(starts), nse), starts[-1], nse
@@ -207,9 +208,9 @@ class JITConnectivity(Connectivity):
     def tocoo(self, *, nse: int | None = None):
         return self.to(Connectivity.formats["COO"], nse=nse)
 
-    def tocsr(self, *, nse: int | None = None):
+    def tocsr(self, *, nse: int | None = None) -> CSR:
         """The same matrix as `CSR`; `nse` as for `stored`."""
-        return self.to(CSR, nse=nse)
+        return self.to(CSR, nse=nse)  # pyright: ignore[reportReturnType]
 
     def tocsc(self, *, nse: int | None = None):
         return self.to(CSC, nse=nse)
@@ -345,9 +346,7 @@ def _pair(first, second, names: tuple[str, str], owner: str):
         texts = ["no unit" if unit.is_unitless else f"unit {unit}" for unit in units]
         raise u.UnitMismatchError(f"{owner}: {names[0]} has {texts[0]} and {names[1]} has {texts[1]}, expected units of one dimension")
     first = u.get_mantissa(as_weights(first)).reshape(())
-    second = as_weights(second)
-    second = second if units[0].is_unitless else second.in_unit(units[0])
-    second = u.get_mantissa(second).reshape(())
+    second = u.Quantity(as_weights(second)).to_decimal(units[0]).reshape(())
     dtype = jnp.promote_types(first.dtype, second.dtype)
     return first.astype(dtype), second.astype(dtype), units[0]
 

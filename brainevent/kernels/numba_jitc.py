@@ -323,7 +323,7 @@ def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     check_drawn_path(A, path)
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     data, fold = _parameters(A)
-    scale, w = (data.reshape(1), None) if A.kind is None else (jnp.ones(1, target.dtype), data)
+    scale, w = (jnp.reshape(A.data, 1), None) if A.kind is None else (jnp.ones(1, target.dtype), data)
     operands = target, counts, factor_of(decay, target.dtype), spikes, scale, w, fold, np.array(window, np.int32), _law(A)
     if A.major:
         return call(deposit_gather, outs, *operands, _blocks(threads()[0]), aliases={0: 0, 1: 1})
