@@ -25,12 +25,12 @@ def straight_through(x):
     return x + jax.lax.stop_gradient((x != 0).astype(x.dtype) - x)
 
 
-def dense_product(row, col, shape, kind):
-    """`apply(w, x, side)` of the dense matrix of flat weights `w`, in jnp."""
+def dense_product(row, col, basis, shape, kind):
+    """`apply(w, x, side)` of the dense matrix of flat data `w`, whose weights are `w @ basis`, in jnp."""
 
     def apply(w, x, side):
         w = jnp.asarray(w)
-        matrix = jnp.zeros(shape, w.dtype).at[row, col].add(w)
+        matrix = jnp.zeros(shape, w.dtype).at[row, col].add(w @ basis)
         x = x.astype(w.dtype) if kind.bool else straight_through(x) if kind.counted else x
         return x @ matrix if side == "x @ A" else x @ matrix.T
 
@@ -41,7 +41,7 @@ def connectivity_product(case, kind):
     """`apply(w, x, side)` of the connectivity; `w` flat or one number, a row of `x` an operand, the product by rows."""
 
     def apply(w, x, side):
-        A = case.with_weights(w) if w.ndim and w.size == case.A.nse else case.A.with_data(w)
+        A = case.with_weights(w) if w.ndim and w.size == case.n_weights else case.A.with_data(w)
         return kind.wrap(x) @ A if side == "x @ A" else (A @ kind.wrap(x.T)).T
 
     return apply

@@ -4,8 +4,10 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 
+import brainunit as u
 import jax
 import jax.numpy as jnp
+import law_oracle
 import numpy as np
 
 import brainevent as be
@@ -13,21 +15,49 @@ import brainevent as be
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A connectivity and, found without it, the coordinates of its synapses in the order of its weights."""
+    """A connectivity and, found without it, the coordinates of its synapses in the order of its weights.
+
+    A stored format has one weight a synapse, a just-in-time one has parameters, and `parameters @ basis` are its weights.
+    """
 
     A: be.Connectivity
     row: np.ndarray
     col: np.ndarray
+    basis: np.ndarray | None = None  # None: the identity
+
+    @property
+    def n_weights(self):
+        """How many numbers `data` is made of."""
+        return self.row.size if self.basis is None else len(self.basis)
 
     def with_weights(self, w):
-        """The connectivity with one weight a synapse, given flat."""
+        """The connectivity with other data, given flat."""
         return self.A.with_data(w.reshape(self.A.weights_shape))
 
-    def matrix(self, w):
-        """The matrix of flat weights, by numpy in their dtype."""
+    def pulled_back(self, per_synapse):
+        """A gradient with respect to the weight of each synapse, as one with respect to the data."""
+        return per_synapse if self.basis is None else self.basis @ per_synapse
+
+    @property
+    def data(self):
+        """The data of the connectivity, flat, without their unit."""
+        return np.asarray(u.get_mantissa(self.A.data)).reshape(-1)
+
+    @property
+    def weights(self):
+        """The weight of every synapse, without its unit."""
+        return self.data if self.basis is None else (self.data @ self.basis).astype(self.A.dtype)
+
+    def scattered(self, w):
+        """The matrix of one weight a synapse, by numpy in their dtype."""
         matrix = np.zeros(self.A.shape, np.asarray(w).dtype)
         np.add.at(matrix, (self.row, self.col), w)
         return matrix
+
+    def matrix(self, data):
+        """The matrix of flat data, by numpy in their dtype."""
+        data = np.asarray(data)
+        return self.scattered(data if self.basis is None else (data @ self.basis).astype(data.dtype))
 
 
 def _lines(rng, n_lines, n_ids, nse):
@@ -78,7 +108,7 @@ def _dense(rng, shape, nse):
 
 
 # name: (class, (rng, shape, about how many synapses) -> (structure arrays, row, col))
-FORMATS: dict[str, tuple[type, Callable]] = {
+STORED: dict[str, tuple[type, Callable]] = {
     "Dense": (be.Dense, _dense),
     "COO": (be.COO, _coo),
     "CSR": (be.CSR, _csr),
@@ -86,7 +116,16 @@ FORMATS: dict[str, tuple[type, Callable]] = {
     "FixedPostNumConn": (be.FixedPostNumConn, _fixed_post),
     "FixedPreNumConn": (be.FixedPreNumConn, _fixed_pre),
 }
-LISTED = tuple(name for name in FORMATS if name != "Dense")  # those that hold structure arrays
+LISTED = tuple(name for name in STORED if name != "Dense")  # those that hold structure arrays
+# name: (class, parameters of the weights)
+DRAWN: dict[str, tuple[type, tuple]] = {
+    f"JITC{kind}{axis}": (getattr(be, f"JITC{kind}{axis}"), parameters)
+    for kind, parameters in {"Homo": (1.5,), "Normal": (0.25, 1.5), "Uniform": (-1.0, 1.5)}.items()
+    for axis in "RC"
+}
+FORMATS = (*STORED, *DRAWN)
+HOMOGENEOUS = tuple(name for name in FORMATS if name != "Dense" and (name in STORED or "Homo" in name))  # that take one weight for all
+PROB = 0.45  # of the just-in-time formats: no more than NSE of the pairs of MAIN
 
 BACKENDS = {"xla": ("cpu", "cuda", "tpu"), "numba": ("cpu",)}  # name: platforms
 HERE = tuple(name for name, platforms in BACKENDS.items() if jax.default_backend().replace("gpu", "cuda") in platforms)
@@ -121,9 +160,14 @@ FORMAT_BACKENDS = [(name, backend) for name, backend in itertools.product(FORMAT
 
 
 def build(name: str, shape=MAIN, *, nse=NSE, dtype=np.float64, backend=None, seed=0) -> Case:
-    """The format of that name with random structure and one random weight a synapse."""
+    """The format of that name with random structure, and one random weight a synapse or random parameters."""
+    if name in DRAWN:
+        cls, parameters = DRAWN[name]
+        parameters = (jnp.asarray(p + seed / 8, dtype) for p in parameters)
+        A = cls((*parameters, PROB, 100 + seed), shape=shape, backend=backend)
+        return Case(A, *law_oracle.synapses(A))
     rng = np.random.default_rng(seed)
-    cls, structure = FORMATS[name]
+    cls, structure = STORED[name]
     parts, row, col = structure(rng, shape, nse)
     w = rng.normal(size=row.size)
     if cls is be.Dense:

@@ -43,7 +43,7 @@ def call(kernel, outs, *operands, aliases=None) -> Any:
         rank-0 array as an array of one element and bool as uint8. Every dtype must be one that `serves`.
       aliases: {index of an operand array, counted flat: index of an output}: the two share their memory, and the kernel gets both.
 
-    Returns an array, or a tuple or list of arrays, as `outs` is.
+    Returns an array, or a tuple or list of arrays, as `outs` is. `jax.vmap` runs one call after another.
 
     Raises:
       TypeError: an operand that is no array, None or tuple; a dtype that numba does not serve.
@@ -56,7 +56,7 @@ def call(kernel, outs, *operands, aliases=None) -> Any:
     signature = tuple(_flatten(operand, arrays, kernel) for operand in operands)
     results = tuple(_leaf(out, kernel) for out in (outs if isinstance(outs, (tuple, list)) else (outs,)))
     target = _target(kernel, signature, results)
-    return jax.ffi.ffi_call(target, outs, input_output_aliases=aliases)(*arrays)
+    return jax.ffi.ffi_call(target, outs, input_output_aliases=aliases, vmap_method="sequential")(*arrays)
 
 
 def serves(dtype):

@@ -97,7 +97,7 @@ def summed(sums, like, batched):
 
 def _active(v):
     """`(lines, count)`: the lines that hold a nonzero, first; how many they are."""
-    active = (v != 0).reshape(v.shape[0], -1).any(1)
+    active = v != 0 if v.ndim == 1 else (v != 0).any(1)
     return jnp.nonzero(active, size=active.size, fill_value=0)[0], jnp.count_nonzero(active)
 
 

@@ -40,11 +40,11 @@ class JITConnectivity(Connectivity):
     precision: str | None  # the dtype that weights are rounded to, where a product is wider
 
     def __init__(self, *parts, shape, corder: bool | None = None, skip_diagonal: int | None = None, backend: str | None = None):
-        parts = parts[0] if len(parts) == 1 and isinstance(parts[0], (tuple, list)) else parts
+        parts = list(parts[0] if len(parts) == 1 and isinstance(parts[0], (tuple, list)) else parts)
         name, wanted = type(self).__name__, (*self.arguments, "prob", "seed")
         if len(parts) != len(wanted):
             raise TypeError(f"{name} takes ({', '.join(wanted)}), {len(wanted)} values, got {len(parts)}")
-        parameters, prob, seed = parts[:-2], parts[-2], parts[-1]
+        *parameters, prob, seed = parts
         if corder not in (None, True, False):
             raise TypeError(f"{name}: corder is {corder!r}, expected None, True (a column is drawn at a time) or False (a row)")
         if skip_diagonal is not None and not isinstance(skip_diagonal, (int, np.integer)):
@@ -144,6 +144,7 @@ class JITConnectivity(Connectivity):
         """
         if nse is None and not is_concrete(self.seed):
             raise TypeError(f"{self!r}: the seed is traced, so the synapses cannot be counted: pass nse=, a number that is large enough")
+        nse = 0 if 0 in self.shape else nse  # there is no pair that a spare place could stand at
         if not is_concrete(self.seed):
             return self._assembled(*self._structure(nse))
         with jax.ensure_compile_time_eval():  # known under jit too
@@ -157,7 +158,8 @@ class JITConnectivity(Connectivity):
         assert nse is not None  # `stored` has seen to it
         counts, positions, numbers = _listed(self._bare(), nse)
         starts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
-        return positions, numbers, jnp.minimum(self._pointer(starts), nse), starts[-1], nse
+        pointer = jnp.minimum(self._pointer(starts), nse).at[-1].set(nse)  # spare places belong to the last line
+        return positions, numbers, pointer, starts[-1], nse
 
     def _known_structure(self, nse: int | None):
         mean = self.prob * self.n_lines * self.n_positions
@@ -176,7 +178,9 @@ class JITConnectivity(Connectivity):
             _, *listed = _listed(self._bare(), _rounded(total))
         padding = max(0, size - total)
         positions, numbers = (np.pad(np.asarray(array)[:total], (0, padding)) for array in listed)
-        return positions, numbers, self._pointer(starts), total, size
+        pointer = np.array(self._pointer(starts))
+        pointer[-1] = size  # spare places belong to the last line
+        return positions, numbers, pointer, total, size
 
     def _pointer(self, starts):
         """Where each line starts, and the last one ends, given the starts of the chunks."""
@@ -253,6 +257,8 @@ class JITConnectivity(Connectivity):
         return self.stored().toscipy()
 
     def _weigh_ends(self, y, w, *, transpose):
+        if w is not None and self.kind and np.shape(u.get_mantissa(w)) == self.weights_shape:
+            return self.with_data(w)._weigh_ends(y, None, transpose=transpose)  # other parameters
         return self.stored()._weigh_ends(y, w, transpose=transpose)
 
     @classmethod

@@ -1,6 +1,7 @@
 """Conversions, indexing, arithmetic, copies and pytrees of every format, against the dense matrix."""
 
 import copy
+import functools
 import pickle
 
 import brainstate
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import assert_close
-from tables import FORMATS, LISTED, MAIN, NSE, SHAPES, build
+from tables import DRAWN, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, SHAPES, STORED, build
 
 import brainevent as be
 
@@ -23,15 +24,11 @@ def assert_same_matrix(A, want, cls=None):
     assert_close(u.get_mantissa(A.todense()), want, A.dtype, NSE, 10, repr(A))
 
 
-def weights_of(case):
-    return np.asarray(u.get_mantissa(case.A.per_synapse()))
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_dense_transpose_and_coordinates(name):
     for shape in (MAIN, *SHAPES):
         case = build(name, shape)
-        matrix = case.matrix(weights_of(case))
+        matrix = case.scattered(case.weights)
         assert_same_matrix(case.A, matrix)
         assert_same_matrix(case.A.T, matrix.T)
         assert_same_matrix(case.A.T.T, matrix, type(case.A))
@@ -40,7 +37,7 @@ def test_dense_transpose_and_coordinates(name):
         assert case.A.nse == case.row.size and case.A.weights_shape == case.A.data.shape
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", STORED)
 def test_order_is_as_claimed(name):
     """What a format says of the order of its synapses (XLA and threads rely on it) is so."""
     case = build(name)
@@ -75,26 +72,26 @@ def test_transpose_swaps_the_class(cls, mirror):
 @pytest.mark.parametrize("weights", ["per synapse", "scalar", "(1,)", "unit"])
 @pytest.mark.parametrize("source", FORMATS)
 def test_conversion_between_all_formats(source, weights):
-    if source == "Dense" and weights in ("scalar", "(1,)"):
-        pytest.skip("Dense has one weight a pair")
-    case = build(source)
     one = weights in ("scalar", "(1,)")
-    w = np.full(NSE, 2.0) if one else weights_of(case)
+    if one and source not in HOMOGENEOUS:
+        pytest.skip("it has no one weight for all")
+    case = build(source)
+    w = np.full(case.row.size, 2.0) if one else case.weights
     A = {
         "per synapse": lambda A: A,
         "scalar": lambda A: A.with_data(2.0),
         "(1,)": lambda A: A.with_data([2.0]),
         "unit": lambda A: A * u.nS,
     }[weights](case.A)
-    matrix = case.matrix(w)
-    for target, (cls, _) in FORMATS.items():
+    matrix = case.scattered(w)
+    for target, (cls, _) in STORED.items():
         B = A.to(cls)
         assert_same_matrix(B, matrix, cls)
         assert B.unit == A.unit
-        assert B.nse >= NSE or target == "Dense"  # duplicates stay, lines may be filled up
+        assert B.nse >= case.row.size or target == "Dense"  # duplicates stay, lines may be filled up
         if target in ("COO", "CSR", "CSC"):
-            assert B.nse == NSE
-            assert (B.data.size == 1) is one
+            assert B.nse == case.row.size
+            assert (B.data.size == 1) is (one or source in ("JITCHomoR", "JITCHomoC"))
     assert_same_matrix(A.tocoo(), matrix, be.COO)
     assert_same_matrix(A.tocsr(), matrix, be.CSR)
     assert_same_matrix(A.tocsc(), matrix, be.CSC)
@@ -107,7 +104,7 @@ def test_regrouped(name):
     for shape in (MAIN, *SHAPES):
         case = build(name, shape, backend="xla")
         B = (case.A * u.nS).regrouped()
-        assert_same_matrix(B, case.matrix(weights_of(case)), be.CSC if case.A.major == 0 else be.CSR)
+        assert_same_matrix(B, case.scattered(case.weights), be.CSC if case.A.major == 0 else be.CSR)
         assert (B.nse, B.unit, B.backend, B.ordered) == (case.A.nse, u.nS, "xla", True)
     assert case.A.with_data(2.0).regrouped().data.shape == ()
     with pytest.raises(TypeError, match="call it outside jit"):
@@ -118,14 +115,14 @@ def test_regrouped(name):
 def test_small_matrices_convert(shape):
     for source in FORMATS:
         case = build(source, shape)
-        matrix = case.matrix(weights_of(case))
-        for cls, _ in FORMATS.values():
+        matrix = case.scattered(case.weights)
+        for cls, _ in STORED.values():
             assert_same_matrix(case.A.to(cls), matrix, cls)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", STORED)
 def test_fromdense_and_scipy(name):
-    cls = FORMATS[name][0]
+    cls = STORED[name][0]
     matrix = np.random.default_rng(0).normal(size=MAIN) * (np.random.default_rng(1).random(MAIN) < 0.4)
     matrix[2] = 0
     A = cls.fromdense(matrix)
@@ -163,7 +160,7 @@ def test_fromdense_under_jit(cls):
 @pytest.mark.parametrize("name", FORMATS)
 def test_rows(name):
     case = build(name)
-    A, matrix = case.A * u.nS, case.matrix(weights_of(case))
+    A, matrix = case.A * u.nS, case.scattered(case.weights)
     indices = {
         "int": 2,
         "numpy int": np.int32(3),
@@ -194,8 +191,8 @@ def test_rows(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_arithmetic(name):
     case = build(name)
-    w, A = weights_of(case), case.A
-    matrix, other = case.matrix(w), np.random.default_rng(2).normal(size=MAIN)
+    w, A = case.weights, case.A
+    matrix, other = case.scattered(w), np.random.default_rng(2).normal(size=MAIN)
     of_weights = {
         "times": (A * 2, 2 * w),
         "from the left": (jnp.float64(3) * A, 3 * w),
@@ -207,18 +204,20 @@ def test_arithmetic(name):
         "positive": (+A, w),
         "absolute": (abs(A), np.abs(w)),
         "times a matrix": (A * other, w * other[case.row, case.col]),
-        "with_data": (A.with_data(jnp.cos(A.data)), np.cos(w)),
+        "with_data": (A.with_data(jnp.cos(A.data)), np.cos(w) if case.basis is None else np.cos(case.data) @ case.basis),
+        "absolute, twice and back": (abs(-2 * abs(A)) * -1, -2 * np.abs(w)),
     }
+    stored = type(A.stored())  # what has no just-in-time format is stored
     for key, (B, want) in of_weights.items():
-        assert type(B) is type(A) and B.shape == MAIN, key
+        assert type(B) is (stored if key == "times a matrix" else type(A)) and B.shape == MAIN, key
         assert_close(B.per_synapse(), want, np.float64, 4, 10, key)
     assert (A * u.nS).unit == u.nS and (u.nS * A).unit == u.nS and ((2 * u.nS) * A).unit == u.nS and (A / u.ms).unit == 1 / u.ms
     B = build(name, seed=1).A
-    assert_same_matrix(A + B, matrix + np.asarray(B.todense()), type(A))
-    assert_same_matrix(A - B, matrix - np.asarray(B.todense()), type(A))
-    assert_same_matrix(A + build("COO", seed=1).A, matrix + np.asarray(build("COO", seed=1).A.todense()), type(A))
+    assert_same_matrix(A + B, matrix + np.asarray(B.todense()), stored)
+    assert_same_matrix(A - B, matrix - np.asarray(B.todense()), stored)
+    assert_same_matrix(A + build("COO", seed=1).A, matrix + np.asarray(build("COO", seed=1).A.todense()), stored)
     for diagonal in (2.5, np.arange(5.0)):
-        assert_same_matrix(A.diag_add(diagonal), matrix + np.eye(*MAIN) * np.resize(diagonal, MAIN[1]) * (np.arange(MAIN[1]) < 5), type(A))
+        assert_same_matrix(A.diag_add(diagonal), matrix + np.eye(*MAIN) * np.resize(diagonal, MAIN[1]) * (np.arange(MAIN[1]) < 5), stored)
     with pytest.raises(ValueError, match="shapes differ"):
         A + A.T
     with pytest.raises(u.UnitMismatchError):
@@ -232,9 +231,8 @@ def test_arithmetic(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_dt2t(name):
     case, rng = build(name), np.random.default_rng(3)
-    w, pre, post = weights_of(case), rng.normal(size=MAIN[0]), rng.normal(size=MAIN[1])
+    w, pre, post = case.weights, rng.normal(size=MAIN[0]), rng.normal(size=MAIN[1])
 
-    @jax.jit
     def run(A, pre, post):
         def square(y, v):
             return jnp.sum(A.dt2t(y, v) ** 2)
@@ -247,16 +245,19 @@ def test_dt2t(name):
             *jax.grad(square, (0, 1))(pre, A.data),
         )
 
-    *got, dy, dw = run(case.A, pre, post)
+    if name in DRAWN:  # the number of synapses is known only with the seed
+        *got, dy, dw = jax.jit(functools.partial(run, case.A))(pre, post)
+    else:
+        *got, dy, dw = jax.jit(run)(case.A, pre, post)
     wants = [w * pre[case.row], 2 * w * pre[case.row], w * post[case.col], w * post[case.col]]
     for value, want in zip(got, wants):
-        assert_close(value, want.reshape(case.A.weights_shape), np.float64, 4, 10)
+        assert_close(value, want.reshape(case.A.stored().weights_shape), np.float64, 4, 10)
     want = np.zeros(MAIN[0])
     np.add.at(want, case.row, 2 * w**2 * pre[case.row])
     assert_close(dy, want, np.float64, NSE, 100)
-    assert_close(dw.reshape(-1), 2 * w * pre[case.row] ** 2, np.float64, 8, 100)
-    if name != "Dense":
-        assert_close(case.A.with_data(2.0).dt2t(pre), (2 * pre[case.row]).reshape(case.A.weights_shape), np.float64, 4, 10)
+    assert_close(dw.reshape(-1), case.pulled_back(2 * w * pre[case.row] ** 2), np.float64, NSE, 100)
+    if name in HOMOGENEOUS:
+        assert_close(case.A.with_data(2.0).dt2t(pre), (2 * pre[case.row]).reshape(case.A.stored().weights_shape), np.float64, 4, 10)
     assert build(name, dtype=np.float32).A.dt2t(pre).dtype == np.float64
     assert build(name, dtype=np.float32).A.dt2t(np.arange(5)).dtype == np.float32
     with pytest.raises(ValueError, match=r"y has shape \(5,\), expected \(7,\)"):
@@ -266,7 +267,7 @@ def test_dt2t(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_copies_and_repr(name):
     case = build(name, backend="xla")
-    A, matrix = case.A * u.nS, case.matrix(weights_of(case))
+    A, matrix = case.A * u.nS, case.scattered(case.weights)
     mapped = jax.tree_util.tree_map_with_path(lambda path, leaf: leaf, A)
     for B in (mapped, copy.copy(A), copy.deepcopy(A), pickle.loads(pickle.dumps(A)), jax.tree.map(lambda leaf: leaf, A)):
         assert_same_matrix(B, matrix, type(A))
@@ -285,12 +286,13 @@ def test_pytree(name):
     """Arrays are leaves, the class and the shape survive, and a second equal matrix does not compile again."""
     case = build(name)
     leaves, treedef = jax.tree.flatten(case.A)
-    assert all(isinstance(leaf, jax.Array) for leaf in leaves) and len(leaves) == len(case.A.parts)
+    parts = [part for part in case.A.parts if getattr(case.A, part) is not None]
+    assert all(isinstance(leaf, jax.Array) for leaf in leaves) and len(leaves) == len(parts)
     again = jax.tree.unflatten(treedef, leaves)
     assert type(again) is type(case.A) and again.shape == case.A.shape
     assert treedef == jax.tree.structure(build(name).A) and hash(treedef) == hash(jax.tree.structure(build(name).A))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(case.A)[0]]
-    assert paths == [f".{part}" for part in case.A.parts]
+    assert paths == [f".{part}" for part in parts]
     traces = []
 
     @jax.jit
@@ -301,7 +303,7 @@ def test_pytree(name):
     x = np.arange(5.0)
     for seed in (0, 0, 1):
         other = build(name, seed=seed)
-        assert_close(product(other.A, x), x @ other.matrix(weights_of(other)), np.float64, NSE, 10)
+        assert_close(product(other.A, x), x @ other.matrix(other.data), np.float64, NSE, 10)
     assert len(traces) == 1
 
 
@@ -314,15 +316,15 @@ def test_scan_carry(name):
         return A.with_data(A.data * 2), y
 
     A, ys = jax.jit(lambda A: jax.lax.scan(step, A, jnp.ones((3, MAIN[0]))))(case.A)
-    w = weights_of(case)
-    assert_same_matrix(A, case.matrix(8 * w), type(case.A))
-    assert_close(ys, np.stack([case.matrix(k * w).sum(0) for k in (1, 2, 4)]), np.float64, NSE, 10)
+    w = case.weights
+    assert_same_matrix(A, case.scattered(8 * w), type(case.A))
+    assert_close(ys, np.stack([case.scattered(k * w).sum(0) for k in (1, 2, 4)]), np.float64, NSE, 10)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", STORED)
 def test_built_under_jit(name):
     """From tracers and from constants; used in that jit, in another, and outside (nothing is cached on the object)."""
-    cls, structure = FORMATS[name]
+    cls, structure = STORED[name]
     parts, *_ = structure(np.random.default_rng(0), MAIN, NSE)
     w = np.random.default_rng(1).normal(size=parts[0].shape if parts else MAIN)
     want = build(name).matrix(w.reshape(-1))
@@ -343,6 +345,39 @@ def test_built_under_jit(name):
     assert type(T.T) is cls
 
 
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawn_under_jit(name, backend):
+    """From traced parameters and seeds: stored with a given number of places, dense, one seed after another by vmap."""
+    cls, parameters = DRAWN[name]
+    case = build(name)
+
+    @jax.jit
+    def make(parameters, seed):
+        A = cls((*parameters, PROB, seed), shape=MAIN, backend=backend)
+        B = cls((*parameters, PROB, 100), shape=MAIN, backend=backend)
+        return A, B.tocsr(), A.tocsr(nse=NSE), A.tocoo(nse=case.row.size), A.todense(), A.tocsr(nse=case.row.size - 1).todense(), A[1]
+
+    A, known, csr, coo, dense, short, row = make(tuple(map(jnp.float64, parameters)), jnp.uint32(100))
+    matrix = case.scattered(case.weights)
+    for B in (A, known, csr, coo, be.Dense(dense)):
+        assert_same_matrix(B, matrix)
+    assert_close(row, matrix[1], np.float64, 4, 10)
+    assert known.nse == coo.nse == A.nse == case.row.size and csr.nse == NSE
+    assert known.data.shape == (() if len(parameters) == 1 else (A.nse,))
+    assert np.isnan(short).any()  # one place too few, and nothing silently lost
+    with pytest.raises(TypeError, match="the seed is traced, so the synapses cannot be counted: pass nse="):
+        jax.jit(lambda seed: cls((*parameters, PROB, seed), shape=MAIN).tocsr())(1)
+    with pytest.raises(ValueError, match=f"nse=3, but there are {case.row.size} synapses"):
+        A.tocsr(nse=3)
+    seeds = jnp.arange(100, 103, dtype=jnp.uint32)
+    each = lambda seed: cls((*parameters, PROB, seed), shape=MAIN, backend=backend)  # noqa: E731
+    many = jax.jit(jax.vmap(lambda seed: each(seed).todense()))(seeds)
+    for seed, got in zip(seeds, many):
+        assert np.array_equal(got, each(seed).todense())
+    assert np.array_equal(many[0], A.todense())
+
+
 class Layer(brainstate.nn.Module):
     def __init__(self, A):
         super().__init__()
@@ -353,10 +388,10 @@ class Layer(brainstate.nn.Module):
         return self.gain.value * (be.EventArray(x) @ self.A)
 
 
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize("name", [*LISTED, *DRAWN])
 def test_inside_brainstate(name):
     case, x = build(name), np.array([True, False, True, True, False])
-    want = x @ case.matrix(weights_of(case))
+    want = x @ case.scattered(case.weights)
     layer = Layer(case.A)
     assert_close(layer(x), want, np.float64, NSE, 10)
     definition, state = brainstate.graph.treefy_split(layer)
@@ -366,4 +401,4 @@ def test_inside_brainstate(name):
     assert_close(brainstate.transform.jit(lambda x: merged(x))(x), want, np.float64, NSE, 10)
     weights = brainstate.ParamState(case.A.data)
     gradient = brainstate.transform.grad(lambda: (be.EventArray(x) @ case.A.with_data(weights.value)).sum(), weights)()
-    assert_close(gradient.reshape(-1), x[case.row] * 1.0, np.float64, 4)
+    assert_close(gradient.reshape(-1), case.pulled_back(x[case.row] * 1.0), np.float64, NSE, 10)

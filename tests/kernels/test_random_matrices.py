@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import FORMATS, HERE, LISTED
+from tables import HERE, LISTED, STORED
 
 import brainevent as be
 
@@ -26,7 +26,7 @@ def products(backend):
 
 def build(name, w, row, col):
     """The format, with scipy's matrix of the same synapses."""
-    cls = FORMATS[name][0]
+    cls = STORED[name][0]
     if name == "FixedPostNumConn":
         row = np.repeat(np.arange(6), 2)
         A = cls(w.reshape(6, 2), col.reshape(6, 2), shape=SHAPE)
@@ -50,7 +50,7 @@ def test_products_equal_scipy(name, backend, w, row, col, x, y):
         assert np.array_equal(value, want)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", STORED)
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(w=numbers[NSE], row=ids[0], col=ids[1])
 def test_conversions_equal_scipy(name, w, row, col):
@@ -58,7 +58,7 @@ def test_conversions_equal_scipy(name, w, row, col):
     matrix = S.toarray()
     assert np.array_equal(A.todense(), matrix) and np.array_equal(A.T.todense(), matrix.T)
     assert np.array_equal(A.toscipy().toarray(), matrix)
-    B = FORMATS[name][0].fromscipy(S)  # duplicates and explicit zeros
+    B = STORED[name][0].fromscipy(S)  # duplicates and explicit zeros
     assert np.array_equal(B.todense(), matrix) and (name == "Dense" or B.nse >= NSE)
     for other in (A.tocsr(), A.tocsc(), A.tocoo()):
         assert np.array_equal(other.todense(), matrix) and (name == "Dense" or other.nse == NSE)
