@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..events import EventArray
+from ..formats.compressed import Compressed
 from ..formats.dense import Dense
 from ..formats.jitc import JITConnectivity
 from . import kernels
@@ -58,7 +59,7 @@ def describe_counts(path: str, counts) -> str:
 
 def wants_mirror(matrix, path: str) -> bool:
     """Whether deliveries through `matrix` should keep a copy grouped by target, which the gather path walks."""
-    if getattr(matrix, "major", None) != 0 or path == "event":
+    if not isinstance(matrix, Compressed) or matrix.major != 0 or path == "event":
         return False
     scatter, gather = COSTS.sparse(matrix.shape[1] * matrix.dtype.itemsize)
     return path == "dense" or (scatter > 1.15 * gather and matrix.nbytes <= MIRROR_BYTES)

@@ -267,9 +267,10 @@ class JITConnectivity(Connectivity):
 
     # -- arithmetic ---------------------------------------------------------------------------------------------------------
 
-    def map_weights(self, function):
-        """The same structure with a linear `function` applied to the weights."""
-        return self.with_data(function(self.data))
+    def _scaled(self, other, function):
+        if np.ndim(u.get_mantissa(other)) == 1 and self.kind:  # it would multiply a and b, each by a number of its own
+            raise ValueError(f"{self!r}: a factor of shape {np.shape(u.get_mantissa(other))}, expected a number, or a matrix of one a pair")
+        return super()._scaled(other, function)
 
     def shifted(self, value):
         if not self.kind:

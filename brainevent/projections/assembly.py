@@ -8,7 +8,6 @@ import brainunit as u
 import numpy as np
 
 from ..core import paths
-from ..formats.compressed import Compressed
 from .inputs import PoissonInput
 from .population import Population
 from .projection import Projection
@@ -80,9 +79,7 @@ def generator(seed: int, *words: str) -> np.random.Generator:
 def device_matrix(projection: Projection):
     """`(matrix, mirror)` with plain weights, as a delivery takes them; the mirror only where gathering may pay."""
     matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
-    if isinstance(matrix, Compressed) and paths.wants_mirror(matrix, projection.path):
-        return matrix, matrix.regrouped()
-    return matrix, None
+    return matrix, matrix.regrouped() if paths.wants_mirror(matrix, projection.path) else None
 
 
 def warn_of_odd_strength(projection: Projection, stacklevel: int):

@@ -14,7 +14,7 @@ import pytest
 from jax import export
 from numba import njit
 from oracles import assert_close
-from tables import DTYPES, FORMATS, HERE, MAIN, build
+from tables import DRAWN, DTYPES, FORMATS, HERE, MAIN, build
 
 import brainevent as be
 from brainevent.connectivity import as_ids
@@ -50,6 +50,8 @@ def test_automatic_choice_and_its_reason(name):
                 reason = r"automatic choice(; (up to \d+ threads|one thread) \(.+\))?$"  # numba says how many threads it has, and why
                 assert re.search(reason, choice.reason) and ("thread" in choice.reason) is (backend == "numba")
                 assert str(choice).startswith(f"{operation} on {name}[{dtype}], cpu: backend '{backend}'")
+                by_line = (name in DRAWN or backend == "numba") and name not in ("COO", "Dense")
+                assert ("walks every synapse" in str(choice)) is (by_line and operation == "propagate")
                 assert ("numba has no kernel for" in choice.reason) is (backend == "xla")
             if dtype != "float64":  # numba compiles for a second each
                 assert calls_numba(jax.grad(loss, (1, 3)), case.A, *operands(case)) is (backend == "numba")

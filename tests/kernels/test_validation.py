@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import assert_close
-from tables import FORMATS, HERE, LISTED, MAIN, NSE, build
+from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build
 
 import brainevent as be
 from brainevent.kernels import numba_stored
@@ -164,6 +164,147 @@ def test_bad_structure(key):
         make()
 
 
+# (what is built, error, what its message says)
+BAD_DRAWN = {
+    "prob above 1": (
+        lambda: be.JITCHomoR((1.0, 1.5, 1), shape=(2, 3)),
+        ValueError,
+        "JITCHomoR: prob is 1.5, expected a probability in [0, 1]",
+    ),
+    "prob below 0": (lambda: be.JITCNormalC((1.0, 1.0, -0.1, 1), shape=(2, 3)), ValueError, "JITCNormalC: prob is -0.1, expected"),
+    "prob NaN": (lambda: be.JITCHomoC((1.0, np.nan, 1), shape=(2, 3)), ValueError, "prob is nan, expected a probability in [0, 1]"),
+    "prob with a unit": (lambda: be.JITCHomoR((1.0, 0.1 * u.mV, 1), shape=(2, 3)), TypeError, "expected one plain number in [0, 1]"),
+    "probs": (lambda: be.JITCHomoR((1.0, [0.1, 0.2], 1), shape=(2, 3)), TypeError, "expected one plain number in [0, 1]"),
+    "prob traced": (
+        lambda: jax.jit(lambda p: be.JITCHomoR((1.0, p, 1), shape=(2, 3)).todense())(0.5),
+        TypeError,
+        "JITCHomoR: prob is traced, expected a number: its tables are made when the matrix is built",
+    ),
+    "seed of 33 bits": (
+        lambda: be.JITCHomoR((1.0, 0.1, 1 << 32), shape=(2, 3)),
+        ValueError,
+        "seed is 4294967296, expected an integer of 32 bits",
+    ),
+    "seed below": (
+        lambda: be.JITCHomoR((1.0, 0.1, -(1 << 31) - 1), shape=(2, 3)),
+        ValueError,
+        "seed is -2147483649, expected an integer of 32",
+    ),
+    "seed of 70 bits": (
+        lambda: be.JITCHomoR((1.0, 0.1, 1 << 70), shape=(2, 3)),
+        ValueError,
+        "expected an integer of 32 bits: take it modulo 2**32",
+    ),
+    "seed 0.5": (lambda: be.JITCHomoR((1.0, 0.1, 0.5), shape=(2, 3)), TypeError, "JITCHomoR: seed is 0.5, expected an integer"),
+    "seed True": (lambda: be.JITCHomoR((1.0, 0.1, True), shape=(2, 3)), TypeError, "seed is True, expected an integer"),
+    "seeds": (lambda: be.JITCHomoR((1.0, 0.1, np.arange(2)), shape=(2, 3)), TypeError, "shape (2,), expected one integer"),
+    "float seeds": (lambda: be.JITCHomoR((1.0, 0.1, jnp.ones(())), shape=(2, 3)), TypeError, "seed has dtype float32"),
+    "low above high": (
+        lambda: be.JITCUniformR((2.0, 1.0, 0.1, 1), shape=(2, 3)),
+        ValueError,
+        "JITCUniformR: low is 2.0 and high is 1.0, expected low <= high: swap them",
+    ),
+    "low NaN": (lambda: be.JITCUniformC((np.nan, 1.0, 0.1, 1), shape=(2, 3)), ValueError, "low is nan and high is 1.0"),
+    "scale below 0": (
+        lambda: be.JITCNormalR((2.0, -1.0, 0.1, 1), shape=(2, 3)),
+        ValueError,
+        "JITCNormalR: scale is -1.0, expected a standard deviation of at least 0",
+    ),
+    "units": (
+        lambda: be.JITCNormalR((2.0 * u.nS, 1.0 * u.mV, 0.1, 1), shape=(2, 3)),
+        u.UnitMismatchError,
+        "JITCNormalR: loc has unit nS and scale has unit mV, expected units of one dimension",
+    ),
+    "one unit": (
+        lambda: be.JITCUniformR((2.0, 3.0 * u.mV, 0.1, 1), shape=(2, 3)),
+        u.UnitMismatchError,
+        "low has no unit and high has unit mV",
+    ),
+    "parameters of each": (
+        lambda: be.JITCNormalR((np.ones(3), 1.0, 0.1, 1), shape=(2, 3)),
+        ValueError,
+        "loc has shape (3,), expected one number",
+    ),
+    "weights of each": (
+        lambda: be.JITCHomoR((np.ones(3), 0.1, 1), shape=(2, 3)),
+        ValueError,
+        "JITCHomoR: weight has shape (3,), expected one number",
+    ),
+    "complex": (lambda: be.JITCHomoR((1j, 0.1, 1), shape=(2, 3)), TypeError, "weights are real numbers"),
+    "parts": (
+        lambda: be.JITCNormalR((1.0, 0.1, 1), shape=(2, 3)),
+        TypeError,
+        "JITCNormalR takes (loc, scale, prob, seed), 4 values, got 3",
+    ),
+    "corder": (lambda: be.JITCHomoR((1.0, 0.1, 1), shape=(2, 3), corder="C"), TypeError, "corder is 'C', expected None, True"),
+    "skip_diagonal": (
+        lambda: be.JITCHomoR((1.0, 0.1, 1), shape=(2, 3), skip_diagonal=0.5),
+        TypeError,
+        "skip_diagonal is 0.5, expected the offset",
+    ),
+    "shape": (
+        lambda: be.JITCHomoR((1.0, 0.1, 1), shape=(2, -3)),
+        ValueError,
+        "shape is (n_pre, n_post), two sizes of at least 0, got (2, -3)",
+    ),
+    "size": (lambda: be.JITCHomoR((1.0, 0.1, 1), shape=(2, 1 << 31)), ValueError, "expected sizes below 2^31"),
+    "backend": (lambda: be.JITCHomoR((1.0, 0.1, 1), shape=(2, 3), backend="cuda"), ValueError, "unknown backend 'cuda'"),
+    "from a matrix": (
+        lambda: be.JITCHomoR.fromdense(np.ones((2, 3))),
+        TypeError,
+        "JITCHomoR is drawn from a seed and holds no given matrix: use CSR",
+    ),
+    "too many to store": (
+        lambda: be.JITCHomoR((1.0, 0.5, 1), shape=(100_000, 100_000)).tocsr(),
+        ValueError,
+        "has about 5e+09 synapses, beyond the 2^31 - 1 that one matrix can store: keep it as it is",
+    ),
+    "one weight for drawn ones": (
+        lambda: be.JITCNormalR((1.0, 1.0, 0.1, 1), shape=(2, 3)).with_data(1.0),
+        ValueError,
+        "expected a pair (a, b), shape (2,)",
+    ),
+    "abs plus a number": (
+        lambda: abs(be.JITCNormalR((1.0, 1.0, 0.1, 1), shape=(2, 3))) + 1,
+        TypeError,
+        "abs(...) + 1 of JITCNormalR: the sum is not of that format: use tocsr() first",
+    ),
+    "times a vector": (
+        lambda: be.JITCNormalR((1.0, 1.0, 0.1, 1), shape=(2, 3)) * np.ones(2),
+        ValueError,
+        "a factor of shape (2,), expected a number",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", BAD_DRAWN)
+def test_bad_drawn(key):
+    make, error, message = BAD_DRAWN[key]
+    with pytest.raises(error, match=re.escape(message)):
+        make()
+
+
+def test_seeds_are_words():
+    """Signed and unsigned integers of the same bits are one seed, traced or not."""
+    dense = lambda seed: np.asarray(be.JITCHomoR((1.0, 0.5, seed), shape=MAIN, backend="xla").todense())  # noqa: E731
+    want = dense(2**32 - 5)
+    for seed in (-5, np.int32(-5), np.uint32(2**32 - 5), np.array([-5]), jnp.int32(-5)):
+        assert np.array_equal(dense(seed), want)
+    assert np.array_equal(jax.jit(lambda s: be.JITCHomoR((1.0, 0.5, s), shape=MAIN, backend="xla").todense())(jnp.int32(-5)), want)
+    assert not np.array_equal(dense(5), want)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("backend", HERE)
+def test_extreme_probabilities_are_exact(name, backend):
+    cls, parameters = DRAWN[name]
+    for shape in (MAIN, (1, 1), (0, 3), (3, 0)):
+        none, every = (cls((*parameters, prob, 1), shape=shape, backend=backend) for prob in (0, 1))
+        assert none.nse == 0 and not np.asarray(none.todense()).any() and none.tocsr().nse == 0
+        assert every.nse == shape[0] * shape[1] and np.asarray(every.todense()).astype(bool).all()
+        assert not np.asarray(np.ones(shape[0], np.float32) @ none).any()
+
+
 # (product, error, what its message says) for A of shape (5, 7)
 BAD_OPERANDS = {
     "x @ A of the wrong length": (lambda A: jnp.ones(7) @ A, ValueError, "x has shape (7,), expected (5,) or (..., 5), one entry a pre"),
@@ -174,8 +315,8 @@ BAD_OPERANDS = {
     "A @ 3-D": (lambda A: A @ jnp.ones((7, 2, 2)), ValueError, "x has shape (7, 2, 2)"),
     "a number": (lambda A: be.EventArray(1.0) @ A, ValueError, "x has shape (), expected (5,)"),
     "complex": (lambda A: (1j * np.ones(5)) @ A, TypeError, "the operand is complex (complex64): multiply its real and imaginary parts"),
-    "weights": (lambda A: A.with_data(np.ones(3)), ValueError, "weights of shape (3,), expected"),
-    "weights with an axis more": (lambda A: A.with_data(np.ones((1, 1))), ValueError, "weights of shape (1, 1), expected"),
+    "weights": (lambda A: A.with_data(np.ones(3)), ValueError, "of shape (3,), expected"),
+    "weights with an axis more": (lambda A: A.with_data(np.ones((1, 1))), ValueError, "of shape (1, 1), expected"),
     "complex weights": (lambda A: A * 1j, TypeError, "weights are real numbers, got dtype complex64"),
     "unknown backend": (lambda A: A.with_backend("triton "), ValueError, "unknown backend 'triton ': expected one of"),
 }  # fmt: skip
@@ -252,7 +393,7 @@ def corruptions(parts):
 @pytest.mark.parametrize("name", LISTED)
 def test_corrupt_structure_under_jit_is_an_error(name, operation):
     """No garbage, no crash: the kernel is named, and the same function goes on to serve good structures."""
-    cls, structure = FORMATS[name]
+    cls, structure = STORED[name]
     parts, *_ = structure(np.random.default_rng(0), MAIN, NSE)
     with jax.enable_x64(True):
         w, x, y = np.ones(parts[0].shape), np.ones(MAIN[0], bool), np.ones(MAIN[1], bool)

@@ -21,12 +21,14 @@ WINDOW = (3, 43, 2, 32)  # of 48 pre and 37 post neurons
 BY_ROW = ("CSR", "FixedPostNumConn")
 ACTIVITIES = {"none": 0, "one": 1, "few": 4, "half": 20, "all": 40}
 # Which path of `paths.TAKEN` is counted when it is asked for by name; None where that is refused.
+BY_SOURCE = {name: "event" for name in tables.DRAWN if name.endswith("R")}  # just-in-time formats have one path, that of their lines
+BY_TARGET = {name: "gather" for name in tables.DRAWN if name.endswith("C")}
 COUNTED = {
-    ("numba", "event"): {"CSR": "event", "FixedPostNumConn": "event", "Dense": "event"},
-    ("numba", "dense"): dict.fromkeys(tables.FORMATS, "gather") | {"Dense": "dense"},
-    ("xla", "event"): {},
-    ("xla", "dense"): dict.fromkeys(tables.FORMATS, "gather") | {"Dense": "dense"},
-    ("xla", "auto"): dict.fromkeys(tables.FORMATS, "gather") | {"Dense": "dense"},
+    ("numba", "event"): {"CSR": "event", "FixedPostNumConn": "event", "Dense": "event"} | BY_SOURCE,
+    ("numba", "dense"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_TARGET,
+    ("xla", "event"): BY_SOURCE,
+    ("xla", "dense"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_TARGET,
+    ("xla", "auto"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_SOURCE | BY_TARGET,
 }
 CASES = [  # weights, decay, dtype
     ("each", "array", np.float64),
@@ -48,7 +50,7 @@ def half_costs(monkeypatch):
 
 def case_of(name, weights, dtype, backend):
     case = tables.build(name, SHAPE, nse=NSE, dtype=dtype, backend=backend)
-    if weights == "one" and name != "Dense":
+    if weights == "one" and name in tables.HOMOGENEOUS:
         return dataclasses.replace(case, A=case.A.with_data(jnp.asarray(0.7, dtype)))
     return case
 
@@ -68,6 +70,8 @@ def counted(name, backend, path, A, spikes):
     """The path that a delivery is to take; under "auto" by the costs of `half_costs`."""
     if (backend, path) in COUNTED:
         return COUNTED[backend, path][name]
+    if name in tables.DRAWN:
+        return (BY_SOURCE | BY_TARGET)[name]
     if name in BY_ROW:
         work = np.bincount(np.asarray(A.coordinates()[0]), minlength=40)[spikes[3:43]].sum()
         return "event" if work <= 0.5 * A.nse else "gather"
@@ -86,7 +90,7 @@ def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, h
     target = rng.normal(size=37).astype(dtype)
     factor = {None: None, "scalar": 0.9, "array": rng.random(37)}[decay]
     for path in paths.PATHS:
-        if path == "event" and name not in COUNTED[backend, "event"]:
+        if path != "auto" and name not in COUNTED[backend, path]:
             continue
         mirror = mirror_of(A, path)
 
@@ -109,11 +113,11 @@ def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, h
 @pytest.mark.parametrize("name", tables.FORMATS)
 @pytest.mark.parametrize("backend", tables.HERE)
 def test_a_path_that_cannot_run_is_refused(name, backend):
-    if name in COUNTED[backend, "event"]:
-        return
     A = case_of(name, "each", np.float64, backend).A
-    with pytest.raises(BackendError, match=r'path="event" on .*(xla|grouped by target|no order).*path="auto"'):
-        paths.deposit(jnp.zeros(37), jnp.zeros(3, jnp.int32), A, None, jnp.zeros(48, bool), window=WINDOW, path="event")
+    for path in ("event", "dense"):
+        if name not in COUNTED[backend, path]:
+            with pytest.raises(BackendError, match=rf'path="{path}" on .*(xla|grouped by target|no order|only path).*path="auto"'):
+                paths.deposit(jnp.zeros(37), jnp.zeros(3, jnp.int32), A, None, jnp.zeros(48, bool), window=WINDOW, path=path)
 
 
 @pytest.mark.parametrize("backend", tables.HERE)
