@@ -20,8 +20,8 @@ position; p = 0 and p = 1 are exact.
 - uniform: n is the upper 24 bits of the first word, e = 24: uniform on [0, 1).
 - normal: the first word chooses a node k of `normal_table()`, k / 32 standard deviations from 0, by the alias method; the halves of
   the second word, as two uniform numbers, spread it over the two cells around it (a triangular density). Nodes are weighted by the
-  normal density of variance 1 - h^2 / 6 and a triangle of half-width h = 1 / 32 adds h^2 / 6, so mean and variance are exact, the
-  fourth cumulant is off by h^4 / 60, the distribution function by less than 1e-6, and nothing lies beyond 6.3 standard deviations.
+  normal density of variance 1 - h^2 / 6 and a triangle of half-width h = 1 / 32 adds h^2 / 6: the mean is exact, the variance to
+  1e-7, the fourth moment to 1e-5, the distribution function to 1e-6, and nothing lies beyond 6.35 standard deviations.
 n / 2^e is exact in float32, so that a weight is the same on every backend: one product and one sum, each rounded once.
 """
 
