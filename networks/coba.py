@@ -14,12 +14,13 @@ from brainevent.projections import COBA, LIF, Expon, FixedProb, Network, Normal,
 from .command_line import Model, parser, simulate
 
 
-def build(scale: float = 1.0, seed: int = 42) -> Model:
+def build(scale: float = 1.0, seed: int = 42, *, format: str = "auto") -> Model:
     """The network.
 
     Args:
       scale: 1 for 4,000 neurons. A neuron gets 80 synapses on average at any scale (at least 80 neurons), so that the rate stays.
       seed: of connections and initial values.
+      format: how synapses are stored, a word of `brainevent.projections.FORMATS`; "jit" stores none. All give the same spikes.
     """
     n = round(4000 * scale)
     N = LIF(
@@ -36,8 +37,8 @@ def build(scale: float = 1.0, seed: int = 42) -> Model:
     E, I = N[: n * 4 // 5], N[n * 4 // 5 :]
     p = 80 / n
     net = Network(
-        Projection(E, FixedProb(p, weight=6 * u.nS), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), N),
-        Projection(I, FixedProb(p, weight=67 * u.nS), Expon(tau=10 * u.ms, output=COBA(E=-80 * u.mV)), N),
+        Projection(E, FixedProb(p, weight=6 * u.nS, format=format), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), N),
+        Projection(I, FixedProb(p, weight=67 * u.nS, format=format), Expon(tau=10 * u.ms, output=COBA(E=-80 * u.mV)), N),
         seed=seed,
     )
     return Model(net, E, I, inputs={N: 200 * u.pA})
@@ -45,8 +46,10 @@ def build(scale: float = 1.0, seed: int = 42) -> Model:
 
 def main(words=None):
     """The command line."""
-    arguments = parser("coba", __doc__.splitlines()[0]).parse_args(words)
-    simulate(build(arguments.scale, arguments.seed), arguments)
+    arguments = parser("coba", __doc__.splitlines()[0])
+    arguments.add_argument("--format", choices=("auto", "csr", "jit"), default="auto", help="how synapses are stored; jit: they are not")
+    arguments = arguments.parse_args(words)
+    simulate(build(arguments.scale, arguments.seed, format=arguments.format), arguments)
 
 
 if __name__ == "__main__":
