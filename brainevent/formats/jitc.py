@@ -248,7 +248,8 @@ class JITConnectivity(Connectivity):
         return total
 
     def stored_nbytes(self, nse):
-        return nse * (4 + (self.dtype.itemsize if self.kind else 0)) + 4 * (self.n_lines + 1)
+        weights = nse if self.kind else 1
+        return self.dtype.itemsize * weights + 4 * nse + 4 * (self.n_lines + 1)
 
     def per_synapse(self):
         return self.stored().per_synapse()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special
 
-from networks import brunel, coba, command_line, cuba
+from networks import brunel, coba, command_line, cuba, million
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,9 +154,32 @@ def test_durations_that_are_none(text, capsys):
     assert "--duration" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name, words", [("coba", []), ("cuba", ["--backend", "xla"]), ("brunel", ["--regime", "SR"])])
+def test_coba_of_drawn_synapses_is_coba():
+    """Spike by spike: the 320,000 synapses of the stored network and of the drawn one are the same."""
+    models = [coba.build(seed=5, format=format) for format in ("jit", "csr")]
+    (times, ids), (others, other_ids) = (simulated(model, 100).spikes(model.E.population) for model in models)
+    assert np.array_equal(times.mantissa, others.mantissa) and np.array_equal(ids, other_ids) and ids.size > 5000
+
+
+def test_a_hundredth_of_the_million():
+    """10,000 neurons with 1,000 synapses each: the numbers of synapses are binomial, and the network is in slow irregular activity."""
+    model = million.build(0.01, seed=2)
+    excite, inhibit = model.net.projections
+    for projection, sources in ((excite, 8000), (inhibit, 2000)):
+        mean, deviation = sources * 1000, np.sqrt(sources * 1000 * 0.9)
+        assert abs(projection.n_synapses - mean) < 4 * deviation
+    assert "0 B (stored: 32" in model.net.summary()
+    run = simulated(model, 400)
+    assert 1.0 < settled_rate(run, model.E, 150) < 3.0
+    assert synchrony(run, model.E, 150)[0] < 1.0
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [("coba", []), ("coba", ["--format", "jit"]), ("cuba", ["--backend", "xla"]), ("brunel", ["--regime", "SR"]), ("million", [])],
+)
 def test_command_line(name, words, tmp_path):
-    arguments = ["--scale", "0.1", "--duration", "20ms", "--seed", "3", *words]
+    arguments = ["--scale", "0.002" if name == "million" else "0.1", "--duration", "20ms", "--seed", "3", *words]
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-m", f"networks.{name}", *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

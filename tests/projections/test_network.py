@@ -16,18 +16,21 @@ from brainevent.projections import (
     COBA,
     LIF,
     AllToAll,
+    Constant,
     Delta,
     Expon,
     FixedInDegree,
     FixedOutDegree,
     FixedProb,
     FromPairs,
+    LogNormal,
     Network,
     Normal,
     OneToOne,
     Poisson,
     PoissonInput,
     Projection,
+    Uniform,
     network,
     recording,
 )
@@ -99,9 +102,91 @@ def test_backends_agree(reference):
     assert_same(result(backend="xla"), reference, atol=1e-9)
 
 
-@pytest.mark.parametrize("format", ["csr", "csc", "coo", "dense"])
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "dense", "jit"])
 def test_format_is_one_word_and_nothing_else(format, reference):
     assert_same(result(format=format), reference, atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", [None, "xla"])
+def test_jit_and_csr_are_one_network(backend):
+    """The same synapses and weights to the bit, autapses left out in both; on numba the same sums too, and so the same potentials."""
+    jitted, stored = (result(format=format, backend=backend) for format in ("jit", "csr"))
+    assert_same(jitted, stored, atol=0.0 if backend is None else 1e-9)
+
+
+DRAWN = {
+    "one": (2 * u.mV, be.JITCHomoR),
+    "constant": (Constant(2 * u.mV), be.JITCHomoR),
+    "normal": (Normal(2 * u.mV, 0.0005 * u.volt), be.JITCNormalR),
+    "uniform": (Uniform(1 * u.mV, 2.5 * u.mV), be.JITCUniformR),
+}
+
+
+def drawn_projection(weight, format, autapses=True):
+    pre, post = LIF(60, name="pre"), LIF(50, name="post")
+    projection = Projection(pre[5:], FixedProb(0.3, weight=weight, format=format), Delta(), post[:40], delay=1 * u.ms)
+    own = Projection(pre[:50], FixedProb(0.9, weight=weight, format=format, autapses=autapses), Delta(), pre[10:])
+    return Network(projection, own, seed=3), projection, own
+
+
+@pytest.mark.parametrize("key", DRAWN)
+def test_what_a_drawn_projection_says_of_itself(key):
+    weight, cls = DRAWN[key]
+    (net, drawn, own), (_, stored, stored_own) = drawn_projection(weight, "jit", False), drawn_projection(weight, "csr", False)
+    assert type(drawn.matrix) is type(own.matrix) is cls and type(stored.matrix) is be.CSR
+    for a, b in ((drawn, stored), (own, stored_own)):
+        assert np.array_equal(a.to_scipy().toarray(), b.to_scipy().toarray())
+        assert a.n_synapses == b.n_synapses == b.to_scipy().nnz
+        assert np.array_equal(a.indegree(), b.indegree()) and np.array_equal(a.outdegree(), b.outdegree())
+        assert a.psp() == pytest.approx(b.psp(), rel=0.1)
+    places = own.to_scipy().tocoo()
+    assert not (places.row == places.col + 10).any() and own.n_synapses > 0.85 * 50 * 50
+    text = net.summary()
+    assert cls.__name__ in text and f"0 B (stored: {stored.matrix.nbytes / 1e3:.3g} kB)" in text
+    assert "walks every synapse" in drawn.explain()
+    assert net.nbytes(drawn) == 0
+
+
+def test_weights_of_a_drawn_projection_can_be_set():
+    """One number, Normal or Uniform, on the same synapses; a run sees it."""
+    net, drawn, _ = drawn_projection(2 * u.mV, "jit")
+    places = drawn.to_scipy().toarray() != 0
+    for value in (3 * u.mV, Normal(4 * u.mV, 0.0001 * u.volt), Uniform(1 * u.mV, 2 * u.mV), Constant(0.0015 * u.volt)):
+        drawn.weight = value
+        weights = drawn.to_scipy().toarray()
+        assert np.array_equal(weights != 0, places)
+        if isinstance(value, Uniform):
+            assert weights[places].min() >= 1 and weights.max() < 2 and drawn.weight == value
+        elif isinstance(value, Normal):
+            assert abs(weights[places].mean() - 4) < 0.05 and drawn.weight == value
+        else:
+            assert np.all(weights[places] == (1.5 if isinstance(value, Constant) else 3.0))
+    net.run(1 * u.ms, dt=DT * u.ms)
+    for bad, error, message in (
+        (np.ones(drawn.n_synapses) * u.mV, ValueError, "weight is <array .*expected one number, Normal or Uniform: format='csr' stores"),
+        (LogNormal(1 * u.mV, 1 * u.mV), ValueError, "expected one number, Normal or Uniform"),
+        (Normal(1 * u.nS, 1 * u.nS), u.UnitMismatchError, "the weight has unit nS"),
+        (np.nan * u.mV, ValueError, "nan"),
+    ):
+        with pytest.raises(error, match=message):
+            drawn.weight = bad
+
+
+@pytest.mark.parametrize("name", ["JITCNormalR", "JITCNormalC"])
+def test_a_drawn_matrix_can_be_given(name):
+    """R formats are delivered from the neurons that spiked, C formats by walking all targets; the spikes are those of the stored matrix."""
+    runs = []
+    for make in (lambda A: A, lambda A: A.tocsr(), lambda A: A.with_backend("xla")):
+        N, source = LIF(30, name="N", V_init=-55 * u.mV, **VOLTAGES), Poisson(40, rate=300 * u.Hz, name="source")
+        A = getattr(be, name)((2 * u.mV, 1 * u.mV, 0.4, 9), shape=(40, 30))
+        projection = Projection(source, make(A), Delta(), N, delay=0.5 * u.ms)
+        run = Network(projection, seed=4).run(30 * u.ms, dt=DT * u.ms, record=[N.V])
+        runs.append(np.asarray(run.state(N.V).mantissa))
+        if make(A) is A:
+            assert ("gather" if name.endswith("C") else "event") + " 300 steps" in projection.explain()
+    np.testing.assert_allclose(runs[0], runs[1], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(runs[0], runs[2], rtol=0, atol=1e-9)
+    assert np.ptp(runs[0]) > 3
 
 
 def test_seeds(reference):
@@ -127,7 +212,7 @@ def graphs(seed=1, **change):
 def test_weight_delay_and_format_leave_the_graph():
     first = graphs()
     assert not np.array_equal(first[0], first[1])
-    for change in ({"format": "dense"}, {"format": "csc"}):
+    for change in ({"format": "dense"}, {"format": "csc"}, {"format": "jit"}):
         for a, b in zip(first, graphs(**change), strict=True):
             np.testing.assert_array_equal(a, b)
     for change in ({"weight": 2 * u.mV}, {"weight": Normal(1 * u.mV, 0.1 * u.mV)}, {"delay": 1 * u.ms}):
