@@ -6,6 +6,7 @@ so much for every entry of a dense matrix. `python -m benchmarks paths` measures
 
 import dataclasses
 import os
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +58,7 @@ def describe_counts(path: str, counts) -> str:
     return f"{path}: {ran}"
 
 
-def wants_mirror(matrix, path: str) -> bool:
+def wants_mirror(matrix, path: str) -> TypeGuard[Compressed]:
     """Whether deliveries through `matrix` should keep a copy grouped by target, which the gather path walks."""
     if not isinstance(matrix, Compressed) or matrix.major != 0 or path == "event":
         return False
