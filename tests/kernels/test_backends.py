@@ -264,7 +264,7 @@ for name in FORMATS:
         grad = jax.grad(lambda w: jnp.vdot(y, be.EventArray(x) @ A.with_data(w)))(A.data)
         return be.EventArray(x) @ A, A @ y, grad.reshape(-1), jax.vmap(lambda x: x @ A)(jnp.stack([x, x]))
 
-    wants = (x != 0) @ matrix, matrix @ y, (x[case.row] != 0) * y[case.col], np.stack([x @ matrix] * 2)
+    wants = (x != 0) @ matrix, matrix @ y, case.pulled_back((x[case.row] != 0) * y[case.col]), np.stack([x @ matrix] * 2)
     for got, want in zip(run(case.A, x, y), wants):
         assert_close(got, want, np.float64, 35, 30, name)
     choice = be.explain("propagate", case.A)

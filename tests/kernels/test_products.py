@@ -8,7 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import QUICK, assert_close, compare, connectivity_product, dense_product, laws, scalar_laws
-from tables import ACTIVE, DRAWN, DTYPES, EVENTS, FORMAT_BACKENDS, FORMATS, HOMOGENEOUS, MAIN, NSE, SHAPES, SIDES, STORED, build, operand
+from tables import (
+    ACTIVE,
+    DRAWN,
+    DTYPES,
+    EVENTS,
+    FORMAT_BACKENDS,
+    FORMATS,
+    HERE,
+    HOMOGENEOUS,
+    MAIN,
+    NSE,
+    PROB,
+    SHAPES,
+    SIDES,
+    STORED,
+    build,
+    operand,
+)
 
 import brainevent as be
 from brainevent.backends import numba_ffi
@@ -286,3 +303,63 @@ def test_weight_gradients_of_examples_are_no_loop(name, backend):
     assert "scan" in str(jax.make_jaxpr(looped)(w, X)) and "stablehlo.while" in looped.lower(w, X).as_text()  # what they would hold
     assert not any(word in texts[0] for word in ("scan", "while"))
     assert "stablehlo.while" not in texts[1] or (name in DRAWN and backend == "xla")  # whose walk is a loop itself
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("name", DRAWN)
+def test_derivatives_in_the_parameters(name, backend):
+    """Weight; loc and scale; low and high: forward and reverse, through the constructor, against the dense matrix of the oracle."""
+    case, rng = build(name), np.random.default_rng(8)
+    cls, given = DRAWN[name]
+    x, y, step = rng.normal(size=MAIN[0]), rng.normal(size=MAIN[1]), rng.normal(size=len(given))
+
+    def drawn(*parameters):
+        A = cls((*parameters, PROB, 100), shape=MAIN, backend=backend)
+        return jnp.vdot(jnp.sin(x @ A), y) + jnp.vdot(A @ be.EventArray(y), x)
+
+    def dense(*parameters):
+        first, *rest = parameters
+        w = first * case.basis[0] + sum((p - first if "Uniform" in name else p) * b for p, b in zip(rest, case.basis[1:]))
+        matrix = jnp.zeros(MAIN).at[case.row, case.col].add(w)
+        return jnp.vdot(jnp.sin(x @ matrix), y) + jnp.vdot(matrix @ jnp.ones(MAIN[1]), x)
+
+    @jax.jit
+    def run(parameters, step):
+        results = []
+        for f in (drawn, dense):
+            every = tuple(range(len(given)))
+            results.append((f(*parameters), jax.grad(f, every)(*parameters), jax.jvp(f, parameters, step)[1]))
+        return results
+
+    got, want = run(tuple(map(jnp.float64, given)), tuple(step))
+    compare({"parameters": got}, {"parameters": want}, jnp.float64, NSE**2, name)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_parameters_after_arithmetic(name):
+    """Scaling acts on both parameters; a uniform matrix keeps low <= high, a normal one a scale of at least 0."""
+    A = build(name, dtype=np.float32).A * u.nS
+    for factor in (2.0, -0.5):
+        for B in (A * factor, factor * A, A / (1 / factor)):
+            assert_close(B.todense().mantissa, factor * np.asarray(A.todense().mantissa), np.float32, 4, 10)
+            if "Uniform" in name:
+                ends = sorted(float(end / u.nS) * factor for end in (A.low, A.high))
+                assert B.low <= B.high and np.allclose([B.low / u.nS, B.high / u.nS], ends)
+            elif "Normal" in name:
+                assert np.isclose(B.loc / u.nS, A.loc / u.nS * factor) and np.isclose(B.scale / u.nS, A.scale / u.nS * abs(factor))
+            else:
+                assert np.isclose(B.weight / u.nS, A.weight / u.nS * factor)
+    assert np.array_equal((-A).todense().mantissa, -A.todense().mantissa)
+    assert np.array_equal(abs(A).todense().mantissa, abs(A.todense().mantissa))
+    assert np.array_equal(abs(-2 * abs(A)).todense().mantissa, abs(-2 * A.todense().mantissa))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_memory_of_the_xla_walk_is_bounded(name):
+    """4e8 pairs and 4e6 synapses, 16 MB at least if they were stored: what a compiled product holds for a while is less."""
+    cls, parameters = DRAWN[name]
+    A = cls((*map(jnp.float32, parameters), 0.01, 1), shape=(20_000, 20_000), backend="xla")
+    x = jax.ShapeDtypeStruct((20_000,), jnp.float32)
+    for product in (lambda A, x: x @ A, lambda A, x: A @ x):
+        held = jax.jit(product).lower(A, x).compile().memory_analysis().temp_size_in_bytes
+        assert held < 12e6

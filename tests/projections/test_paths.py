@@ -84,6 +84,8 @@ def counted(name, backend, path, A, spikes):
 @pytest.mark.parametrize("weights, decay, dtype", CASES, ids=lambda v: getattr(v, "__name__", str(v)))
 @pytest.mark.parametrize("name", tables.FORMATS)
 def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, half_costs):
+    if name in tables.DRAWN and (weights == "one" or decay == "scalar" and dtype is np.float64):
+        pytest.skip("there is nothing about these that the other cases do not try, and a walk takes seconds to compile")
     A = case_of(name, weights, dtype, backend).A
     dense = np.asarray(A.todense(), np.float64)
     rng = np.random.default_rng(1)
