@@ -15,7 +15,7 @@ import numpy as np
 from ..events import EventArray
 from ..formats.compressed import Compressed
 from ..formats.dense import Dense
-from ..formats.jitc import JITConnectivity
+from ..formats.drawn import JITConnectivity
 from . import kernels
 from .kernels import kernel
 

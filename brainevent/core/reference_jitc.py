@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ..formats.jitc import JITConnectivity
+from ..formats.drawn import JITConnectivity
 from . import law
 from .kernels import BackendError, kernel
 from .reference import accumulator

@@ -14,7 +14,7 @@ from ..core import law as laws
 from ..core.kernels import kernel
 from ..core.paths import check_drawn_path
 from ..core.reference_jitc import gathered, spread, summed
-from ..formats.jitc import JITConnectivity
+from ..formats.drawn import JITConnectivity
 from .numba_deposit import EVENT, GATHER, factor_of, fade
 from .numba_law import NOWHERE, Law, chunks_of, scratch, sign_of, unit_of, visits, walk, weigh
 from .numba_pieces import OK, active, active_rows, value, weight

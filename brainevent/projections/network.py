@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import kernels
-from ..formats.jitc import JITConnectivity
+from ..formats.drawn import JITConnectivity
 from .assembly import check_new, check_steps, device_matrix, generator, numbered, populations_of, warn_of_odd_strength
 from .inputs import External, PoissonInput
 from .interrupt import ctrl_c

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import paths
-from ..formats.jitc import JITConnectivity
+from ..formats.drawn import JITConnectivity
 from .distributions import Distribution
 from .plotting import plot_matrix
 from .population import as_view
