@@ -210,15 +210,25 @@ def test_threads_do_not_change_a_bit(name, monkeypatch):
 
     A = drawn(name, shape=(300, 3000), prob=0.4, backend="numba")
     rng = np.random.default_rng(0)
-    x, y = rng.random(300) < 0.9, rng.normal(size=3000).astype(np.float32)
+    x, y = rng.random(300) < 0.9, rng.normal(size=(3000, 2)).astype(np.float32)
+    runs = {
+        "events @ A": lambda A: be.EventArray(x) @ A,
+        "A @ floats": lambda A: A @ y[:, 0],
+        "rows @ A": lambda A: np.stack([x, ~x]) * 0.3 @ A,
+        "A @ columns": lambda A: A @ y,
+        "gradient": jax.grad(lambda A: (jnp.sin(A @ y) * 0.3).sum(), allow_int=True),
+    }
+    if not A.kind:
+        del runs["gradient"]  # a dot product of two results, which XLA sums
     results = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(numba_jitc, "threads", lambda n=threads: (n, "patched"))
-        run = jax.jit(lambda A: (be.EventArray(x) @ A, A @ y))
-        assert ("_threaded" in run.lower(A).as_text()) is (threads > 1)
-        results.append(run(A))
-    for other in results[1:]:
-        assert all(np.array_equal(a, b) for a, b in zip(results[0], other))
+        compiled = {key: jax.jit(lambda A, run=run: run(A)) for key, run in runs.items()}
+        for key, run in compiled.items():
+            assert ("_threaded" in run.lower(A).as_text()) is (threads > 1), key
+        results.append({key: jax.tree.leaves(run(A))[0] for key, run in compiled.items()})
+    for key in runs:
+        assert all(np.array_equal(results[0][key], other[key]) for other in results[1:]), key
 
 
 # -- the distributions ---------------------------------------------------------------------------------------------------------
