@@ -151,7 +151,7 @@ def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
 
 @kernel("list", JITConnectivity, backend="xla")
 def list_drawn(A, room):
-    """Synapses of every chunk, int32 (lines, chunks), and position and n of as many as there is room for, int32 (room,)."""
+    """Synapses of every chunk, (lines, chunks); position and n of as many as there is room for, (room,), n (0,) if there is no kind."""
     lines = jnp.arange(A.n_lines)
 
     def tally(counts, line, item, position, hit):
@@ -162,11 +162,12 @@ def list_drawn(A, room):
     def write(carry, line, item, position, hit):
         filled, positions, numbers = carry
         place = jnp.where(hit, filled[item][:, None] + jnp.cumsum(hit, axis=1, dtype=jnp.int32) - 1, room)
-        n = jnp.zeros_like(position) if A.kind is None else law.draw_weights(A.seed, line[:, None], position, A.kind)
-        positions, numbers = (array.at[place].set(v, mode="drop") for array, v in ((positions, position), (numbers, n)))
+        positions = positions.at[place].set(position, mode="drop")
+        if A.kind:
+            numbers = numbers.at[place].set(law.draw_weights(A.seed, line[:, None], position, A.kind), mode="drop")
         return tally(filled, line, item, position, hit), positions, numbers
 
-    empty = jnp.zeros(room, jnp.int32)
+    empty = jnp.zeros(room, jnp.int32), jnp.zeros(room if A.kind else 0, jnp.int32)
     starts = jnp.cumsum(counts, dtype=jnp.int32) - counts
-    _, positions, numbers = walk(A, lines, A.n_lines, (starts, empty, empty), write) if room else (None, empty, empty)
+    _, positions, numbers = walk(A, lines, A.n_lines, (starts, *empty), write) if room else (None, *empty)
     return counts.reshape(A.n_lines, A.n_chunks), positions, numbers

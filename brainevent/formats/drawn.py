@@ -175,8 +175,9 @@ class JITConnectivity(Connectivity):
         size = total if nse is None else nse
         if total > room:  # once in a thousand million matrices
             _, *listed = _listed(self._bare(), _rounded(total))
-        padding = max(0, size - total)
-        positions, numbers = (np.pad(np.asarray(array)[:total], (0, padding)) for array in listed)
+        positions, numbers = (np.asarray(array)[:total] for array in listed)
+        if size > total:
+            positions, numbers = (np.pad(array, (0, size - total)) for array in (positions, numbers))
         pointer = np.array(self._pointer(starts))
         pointer[-1] = size  # spare places belong to the last line
         return positions, numbers, pointer, total, size

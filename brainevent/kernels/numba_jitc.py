@@ -94,8 +94,8 @@ def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
 
 @kernel("list", JITConnectivity, backend="numba", platform="cpu")
 def list_drawn(A, room):
-    """Synapses of every chunk, int32 (lines, chunks), and position and n of as many as there is room for, int32 (room,)."""
-    outs = ((A.n_lines, A.n_chunks), (room,), (room,))
+    """Synapses of every chunk, (lines, chunks); position and n of as many as there is room for, (room,), n (0,) if there is no kind."""
+    outs = ((A.n_lines, A.n_chunks), (room,), (room if A.kind else 0,))
     return call(walks.list_synapses, [jax.ShapeDtypeStruct(shape, np.int32) for shape in outs], _law(A))
 
 

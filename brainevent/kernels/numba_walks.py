@@ -236,8 +236,10 @@ def pull_back_threaded(left, right, law, fold, unit, out):
 def visit_list(state, line, chunk, ids, numbers, count):
     """Count a batch, and write it down behind those before it, as far as there is room."""
     start = state.filled[0]
-    for t in range(min(count, state.positions.shape[0] - start)):
+    room = min(count, state.positions.shape[0] - start)
+    for t in range(room):
         state.positions[start + t] = ids[t]
+    for t in range(room if state.numbers.shape[0] > 0 else 0):
         state.numbers[start + t] = numbers[t]
     state.filled[0] = min(start + count, state.positions.shape[0])
     state.counts[line, chunk] += count
@@ -250,6 +252,5 @@ def list_synapses(law, counts, at, n):
         for chunk in range(counts.shape[1]):
             counts[line, chunk] = 0
     walk(law, None, 0, counts.shape[0], 0, counts.shape[1], List(filled, counts, at, n))
-    for t in range(filled[0], at.shape[0]):
-        at[t] = n[t] = 0
+    at[filled[0] :], n[filled[0] :] = 0, 0
     return OK
