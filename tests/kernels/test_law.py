@@ -154,7 +154,7 @@ def test_the_bits_are_those_of_the_documented_law(name, key, backend):
 def test_products_have_the_same_bits(name, backend):
     """Every kernel, one synapse at a time: products with unit vectors are the rows and columns of the stored matrix, to the bit."""
     A = drawn(name, backend, shape=(4, 700), prob=0.5) if name.endswith("R") else drawn(name, backend, shape=(700, 4), prob=0.5)
-    for B in (A, A.T, abs(A)):
+    for B in (A, A.T, abs(A)) if name.endswith("R") else (A,):  # A.T is of the other class
         dense = np.asarray(B.todense())
         i, j = np.arange(4) % B.shape[0], np.array([0, 3, 2, 1]) + (B.shape[1] - 4)
         rows, columns = np.eye(B.shape[0], dtype=np.float32)[i], np.eye(B.shape[1], dtype=np.float32)[j]
