@@ -149,6 +149,15 @@ def test_the_bits_are_those_of_the_documented_law(name, key, backend):
     assert np.array_equal(A.degrees(1), np.bincount(col, minlength=A.shape[1])) and A.nse == row.size
 
 
+@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+def test_batches_of_words_leave_no_trace(monkeypatch):
+    """A chunk drawn in batches of 4, 32, 32, ... words instead of one; in some lines a batch ends at the diagonal that is skipped."""
+    A = drawn("JITCNormalR", "numba", shape=(300, 300), prob=0.6, skip_diagonal=0)
+    want = np.asarray(A.todense())
+    monkeypatch.setattr(law, "likely_words", lambda prob, positions: 4)
+    assert np.array_equal(jax.jit(lambda x, A: x @ A)(jnp.eye(300), A), want)
+
+
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("name", DRAWN)
 def test_products_have_the_same_bits(name, backend):
