@@ -310,20 +310,20 @@ def test_weight_gradients_of_examples_are_no_loop(name, backend):
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("name", DRAWN)
 def test_derivatives_in_the_parameters(name, backend):
-    """Weight; loc and scale; low and high: forward and reverse, through the constructor, against the dense matrix of the oracle."""
+    """Weight; loc and scale; low and high: forward and reverse, through constructor and `abs`, against the dense matrix of the oracle."""
     case, rng = build(name), np.random.default_rng(8)
     cls, given = DRAWN[name]
     x, y, step = rng.normal(size=MAIN[0]), rng.normal(size=MAIN[1]), rng.normal(size=len(given))
 
     def drawn(*parameters):
         A = cls((*parameters, PROB, 100), shape=MAIN, backend=backend)
-        return jnp.vdot(jnp.sin(x @ A), y) + jnp.vdot(A @ be.EventArray(y), x)
+        return jnp.vdot(jnp.sin(x @ A), y) + jnp.vdot(A @ be.EventArray(y), x) + jnp.vdot(jnp.cos(x @ abs(A)), y)
 
     def dense(*parameters):
         first, *rest = parameters
         w = first * case.basis[0] + sum((p - first if "Uniform" in name else p) * b for p, b in zip(rest, case.basis[1:]))
         matrix = jnp.zeros(MAIN).at[case.row, case.col].add(w)
-        return jnp.vdot(jnp.sin(x @ matrix), y) + jnp.vdot(matrix @ jnp.ones(MAIN[1]), x)
+        return jnp.vdot(jnp.sin(x @ matrix), y) + jnp.vdot(matrix @ jnp.ones(MAIN[1]), x) + jnp.vdot(jnp.cos(x @ abs(matrix)), y)
 
     @jax.jit
     def run(parameters, step):
