@@ -77,6 +77,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     parts: ClassVar[tuple[str, ...]] = ("data",)
     flags: ClassVar[tuple[str, ...]] = ("shape", "backend")
+    precision: str | None = None  # the dtype that weights are rounded to, where a product is wider and the format draws them in it
     formats: ClassVar[dict[str, type]] = {}
     data: jax.Array | u.Quantity
     shape: tuple[int, int]

@@ -62,9 +62,11 @@ def number(seed, line, position, kind):
 
 def synapses(A):
     """`(row, col, basis)` of a just-in-time matrix: weights are `data @ basis`."""
-    seed, lines, positions = int(A.seed), [], []
+    seed, lines, positions, offset = int(A.seed), [], [], A.skip_diagonal
+    if A.corder and offset is not None:  # a line is a column: of (i, i + k), the position is k less than the line
+        offset = -offset
     for i in range(A.n_lines):
-        found = line(seed, A.prob, i, A.n_positions, None if A.skip is None else i + A.skip)
+        found = line(seed, A.prob, i, A.n_positions, None if offset is None else i + offset)
         lines += [i] * len(found)
         positions += found
     basis = [np.ones(len(lines))]

@@ -71,7 +71,7 @@ def _correlate_abstract(ct, x, *structure, wshape, batched, **_):
 def _propagate_run(w, x, *structure, skeleton, event, backend, batched, platform, **static):
     A = skeleton.unflatten(structure)
     x = (x != 0) if event else x
-    run = kernels.choose("propagate", type(A), platform, backend, w.dtype).run
+    run = kernels.choose("propagate", type(A), platform, backend, A.precision or w.dtype).run
     if kernels.is_scalar(w) and not batched:
         return w * run(A, x, dtype=w.dtype, event=event, batched=False, **static)
     return run(A.replace(data=w), x, dtype=w.dtype, event=event, batched=batched, **static)

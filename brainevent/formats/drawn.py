@@ -36,7 +36,6 @@ class JITConnectivity(Connectivity):
     prob: float
     major: int  # 0: a row is a line, 1: a column is
     skip_diagonal: int | None
-    precision: str | None  # the dtype that weights are rounded to, where a product is wider
 
     def __init__(self, *parts, shape, corder: bool | None = None, skip_diagonal: int | None = None, backend: str | None = None):
         parts = list(parts[0] if len(parts) == 1 and isinstance(parts[0], (tuple, list)) else parts)

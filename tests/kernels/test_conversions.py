@@ -360,8 +360,10 @@ def test_drawn_under_jit(name, backend):
 
     A, known, csr, coo, dense, short, row = make(tuple(map(jnp.float64, parameters)), jnp.uint32(100))
     matrix = case.scattered(case.weights)
-    for B in (A, known, csr, coo, be.Dense(dense)):
+    eager = A.tocsr(nse=NSE)
+    for B in (A, known, csr, coo, be.Dense(dense), eager):
         assert_same_matrix(B, matrix)
+    assert eager.nse == eager.indptr[-1] == csr.indptr[-1] == NSE and np.array_equal(eager.indptr, csr.indptr)
     assert_close(row, matrix[1], np.float64, 4, 10)
     assert known.nse == coo.nse == A.nse == case.row.size and csr.nse == NSE
     assert known.data.shape == (() if len(parameters) == 1 else (A.nse,))

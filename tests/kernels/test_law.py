@@ -145,6 +145,9 @@ def test_the_bits_are_those_of_the_documented_law(name, key, backend):
     want[row, col] = weights
     assert weights.dtype == np.float32 and np.array_equal(A.todense(), want)
     assert np.array_equal(A.tocsr().toscipy().toarray(), want) and np.array_equal(A.tocoo().T.todense(), want.T)
+    assert np.array_equal(A.T.todense(), want.T) and np.array_equal(A.T.T.todense(), want)
+    if A.skip_diagonal is not None:
+        assert not want.diagonal(A.skip_diagonal).any()
     assert np.array_equal(A.degrees(0), np.bincount(row, minlength=A.shape[0]))
     assert np.array_equal(A.degrees(1), np.bincount(col, minlength=A.shape[1])) and A.nse == row.size
 

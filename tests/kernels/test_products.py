@@ -317,13 +317,15 @@ def test_derivatives_in_the_parameters(name, backend):
 
     def drawn(*parameters):
         A = cls((*parameters, PROB, 100), shape=MAIN, backend=backend)
-        return jnp.vdot(jnp.sin(x @ A), y) + jnp.vdot(A @ be.EventArray(y), x) + jnp.vdot(jnp.cos(x @ abs(A)), y)
+        sizes = abs(A)
+        return jnp.vdot(jnp.sin(x @ A), y) + jnp.vdot(A @ be.EventArray(y), x) + jnp.vdot(jnp.cos(x @ sizes), x @ sizes.todense())
 
     def dense(*parameters):
         first, *rest = parameters
         w = first * case.basis[0] + sum((p - first if "Uniform" in name else p) * b for p, b in zip(rest, case.basis[1:]))
         matrix = jnp.zeros(MAIN).at[case.row, case.col].add(w)
-        return jnp.vdot(jnp.sin(x @ matrix), y) + jnp.vdot(matrix @ jnp.ones(MAIN[1]), x) + jnp.vdot(jnp.cos(x @ abs(matrix)), y)
+        sizes = abs(matrix)
+        return jnp.vdot(jnp.sin(x @ matrix), y) + jnp.vdot(matrix @ jnp.ones(MAIN[1]), x) + jnp.vdot(jnp.cos(x @ sizes), x @ sizes)
 
     @jax.jit
     def run(parameters, step):
@@ -354,6 +356,26 @@ def test_parameters_after_arithmetic(name):
     assert np.array_equal((-A).todense().mantissa, -A.todense().mantissa)
     assert np.array_equal(abs(A).todense().mantissa, abs(A.todense().mantissa))
     assert np.array_equal(abs(-2 * abs(A)).todense().mantissa, abs(-2 * A.todense().mantissa))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", [name for name in DRAWN if "Homo" not in name])
+def test_drawn_weights_are_rounded_to_half_precision_first(name, dtype):
+    """Weights in half precision, times float32: each is what `todense` gives, to the bit, whatever the compiler thinks of two casts."""
+    A = build(name, dtype=DTYPES[dtype]).A
+    got = jax.jit(lambda A, x: x @ A)(A, jnp.eye(MAIN[0], dtype=jnp.float32))
+    assert got.dtype == jnp.float32 and np.array_equal(got, A.todense().astype(jnp.float32))
+    wide = build(name, dtype=np.float32).A.todense()
+    assert_close(got.astype(dtype), wide, DTYPES[dtype], 4, 2.0)
+    assert not np.array_equal(got, wide)
+
+
+@pytest.mark.parametrize("name", [name for name in DRAWN if "Homo" not in name])
+def test_parameters_may_have_units_of_different_size(name):
+    cls, (first, second) = DRAWN[name]
+    A = cls((first * u.nS, second / 1000 * u.uS, PROB, 1), shape=MAIN)
+    assert A.unit == u.nS
+    assert_close(A.todense().mantissa, cls((first, second, PROB, 1), shape=MAIN).todense(), np.float64, 4, 10)
 
 
 @pytest.mark.parametrize("name", DRAWN)
