@@ -14,6 +14,7 @@ from oracles import assert_close
 from tables import DRAWN, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, SHAPES, STORED, build
 
 import brainevent as be
+from brainevent.formats import drawn
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -378,6 +379,22 @@ def test_drawn_under_jit(name, backend):
     for seed, got in zip(seeds, many):
         assert np.array_equal(got, each(seed).todense())
     assert np.array_equal(many[0], A.todense())
+
+
+@pytest.mark.parametrize("backend", HERE)
+def test_more_synapses_than_were_likely(backend, monkeypatch):
+    """The room for a list is six standard deviations above the mean; should that be too little, it is made again."""
+    A = build("JITCNormalR", backend=backend).A
+    want, rooms = A.todense(), []
+
+    def rounded(size):
+        rooms.append(size)
+        return 8 if len(rooms) == 1 else size
+
+    monkeypatch.setattr(drawn, "_rounded", rounded)
+    got = A.tocsr()
+    assert rooms[1] == A.nse == got.nse
+    assert np.array_equal(got.todense(), want)
 
 
 class Layer(brainstate.nn.Module):
