@@ -5,6 +5,7 @@ import zlib
 
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -58,7 +59,7 @@ def _contents(value):
             yield from _contents(array)
     elif isinstance(value, np.ndarray):
         yield repr((value.shape, value.dtype)).encode()
-        yield np.ascontiguousarray(value).data.cast("B") if value.size else b""
+        yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     else:
         leaves, structure = jax.tree.flatten(value)
         yield str(structure).encode()
@@ -84,6 +85,8 @@ def same_value(a, b) -> bool:
 def check_values(value, what: str) -> np.ndarray:
     """The plain array of a number, array or Quantity, after a check that all of it is real and finite."""
     plain = np.asarray(u.get_mantissa(value))
+    if jnp.issubdtype(plain.dtype, jnp.floating) and plain.dtype.kind != "f":  # bfloat16 and its like, which numpy does not know
+        plain = plain.astype(np.float32)
     if plain.dtype.kind not in "biuf":
         raise ValueError(f"{what} is {describe(value)}, but expected real numbers; give a number, an array, a Quantity or a distribution.")
     bad = np.flatnonzero(~np.isfinite(plain))

@@ -189,6 +189,18 @@ def test_a_drawn_matrix_can_be_given(name):
     assert np.ptp(runs[0]) > 3
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_matrix_of_half_precision_can_be_given(dtype):
+    drawn = be.JITCUniformR((jnp.asarray(1, dtype) * u.mV, jnp.asarray(2, dtype) * u.mV, 0.4, 9), shape=(40, 30))
+    for A in (drawn, drawn.tocsr()):
+        N, source = LIF(30, name="N", V_init=-55 * u.mV, **VOLTAGES), Poisson(40, rate=300 * u.Hz, name="source")
+        projection = Projection(source, A, Delta(), N)
+        run = Network(projection, seed=4).run(5 * u.ms, dt=DT * u.ms, record=[N.V])
+        assert projection.matrix.dtype == jnp.result_type(float) and np.ptp(run.state(N.V).mantissa) > 1
+        given = A.todense().mantissa.astype(float)
+        np.testing.assert_allclose(projection.to_scipy().toarray(), given, atol=2 * float(jnp.finfo(dtype).eps))
+
+
 def test_seeds(reference):
     other = result(seed=2)
     assert not np.array_equal(other[1], reference[1])
