@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib
-import sys
 import threading
 from collections.abc import Callable
 
@@ -199,8 +198,8 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
         raise ValueError(f"unknown platform {platform!r}: expected one of {tuple(PREFERENCE)}")
     dtype = jnp.result_type(float) if A.data is None else A.dtype
     choice = choose(operation, type(A), platform, requested(A), dtype)
-    about = getattr(sys.modules[choice.run.__module__], "about_backend", None)  # what a backend has to say of itself: its threads
-    choice = dataclasses.replace(choice, reason=f"{choice.reason}; {about()}") if about else choice
+    about, _ = _find("about", type(A), platform, choice.backend, dtype)  # what a backend has to say of itself: its threads
+    choice = dataclasses.replace(choice, reason=f"{choice.reason}; {about.run()}") if about else choice
     return dataclasses.replace(choice, cost=_cost(choice.kernel, A)) if operation == "propagate" else choice
 
 

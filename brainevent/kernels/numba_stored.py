@@ -17,6 +17,7 @@ THREADED_WORK = 100_000  # synapses of a call above which fork and join (about 1
 THREADED_ENTRIES = 4_000_000  # entries of a dense matrix: a million take 65 us on one thread, little more than waking another
 
 
+@kernel("about", object, backend="numba", platform="cpu")
 def about_backend() -> str:
     """How many threads kernels may use, and why."""
     n, why = threads()
