@@ -93,11 +93,6 @@ class JITConnectivity(Connectivity):
         """What a line adds to its number to get the position that holds no synapse; None if there is no such position."""
         return self.skip_diagonal if self.skip_diagonal is None or self.major == 0 else -self.skip_diagonal
 
-    def _counts(self) -> np.ndarray:
-        """Synapses of every chunk, int32 (lines, chunks); the seed must be known."""
-        with jax.ensure_compile_time_eval():
-            return np.asarray(_listed(self.homogeneous(1.0)._bare(), 0)[0])
-
     def _bare(self):
         """The structure alone, with the backend that is asked for."""
         return self.replace(data=None, fold=None, precision=None, backend=kernels.requested(self))
@@ -129,7 +124,7 @@ class JITConnectivity(Connectivity):
         """The number of synapses, counted by walking all of them; the seed must be known."""
         if not is_concrete(self.seed):
             raise TypeError(f"{self!r}: the number of synapses cannot be counted while the seed is traced")
-        return int(self._counts().sum(dtype=np.int64))
+        return int(self.degrees(self.major).sum())
 
     def stored(self, nse: int | None = None):
         """The same matrix with its synapses stored: CSR if a row is a line, else CSC; their weights are the same to the bit.
@@ -237,13 +232,12 @@ class JITConnectivity(Connectivity):
         return new
 
     def degrees(self, axis):
-        if axis == self.major:
-            return self._counts().sum(1, dtype=np.int64)
-        ones = self.homogeneous(jnp.float32(1))
-        total, line = np.zeros(self.n_positions, np.int64), np.arange(self.n_lines)
-        for start in range(0, self.n_lines, 1 << 24):  # so many ones are counted exactly in float32
-            some = EventArray((line >= start) & (line < start + (1 << 24)))
-            total += np.asarray(ones @ some if self.major else some @ ones).astype(np.int64)
+        total, other = np.zeros(self.shape[axis], np.int64), np.arange(self.shape[1 - axis])
+        with jax.ensure_compile_time_eval():
+            ones = self.homogeneous(jnp.float32(1))
+            for start in range(0, other.size, 1 << 24):  # so many ones are counted exactly in float32
+                some = EventArray((other >= start) & (other < start + (1 << 24)))
+                total += np.asarray(some @ ones if axis else ones @ some).astype(np.int64)
         return total
 
     def stored_nbytes(self, nse):
