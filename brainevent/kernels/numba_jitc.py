@@ -14,7 +14,7 @@ from . import numba_walks as walks
 from .numba_deposit import EVENT, GATHER, factor_of, fade
 from .numba_law import NOWHERE, Law, chunks_of
 from .numba_pieces import OK, active
-from .numba_stored import SERVED, about_backend  # noqa: F401  explain asks this module too
+from .numba_stored import SERVED
 from .numba_walks import gather_blocks, scatter_blocks, scatter_lines
 
 THREADED_WORK = 20_000  # synapses of a call above which a second thread (about 10 us) is worth waking: one takes 4 ns or more
@@ -89,7 +89,10 @@ def correlate_drawn(A, ct, x, *, wshape, transpose, event, batched):
     unit = np.array([2.0 ** -laws.EXPONENTS[A.kind]], like.dtype)
     out = jax.ShapeDtypeStruct((ct.shape[1], 2), like.dtype)
     fold = None if A.fold is None else A.fold.astype(like.dtype)
-    return summed(call(walks.pull_back_threaded if _worth(A) else walks.pull_back, out, left, right, _law(A), fold, unit), like, batched)
+    operands = left, right, _law(A), fold, unit
+    if _worth(A):
+        return summed(call(walks.pull_back_threaded, out, *operands, _blocks(_busy_lines(A))), like, batched)
+    return summed(call(walks.pull_back, out, *operands), like, batched)
 
 
 @kernel("list", JITConnectivity, backend="numba", platform="cpu")

@@ -10,7 +10,7 @@ from numba.extending import overload
 from .numba_law import Law, chunks_of, scratch, sign_of, unit_of, visits, walk, weigh
 from .numba_pieces import OK, active, active_rows, value, weight
 
-PARTS = 32  # that the lines of a pull-back are summed in
+PARTS = 32  # that the lines of a pull-back are summed in, at most
 
 
 Scatter = namedtuple("Scatter", "basis x scale w fold weights out")
@@ -206,8 +206,15 @@ def pull_back_part(b, lines, count, left, right, fold, unit, sums, law):
     walk(law, lines, first, last, 0, chunks_of(law), PullBack(left, right, fold, unit, sums[b]))
 
 
+@njit
+def pull_back_parts(lines, count, left, right, fold, unit, sums, law):
+    """All parts, one after another."""
+    for b in range(sums.shape[0]):
+        pull_back_part(b, lines, count, left, right, fold, unit, sums, law)
+
+
 @njit(parallel=True)
-def pull_back_parts(lines, count, left, right, fold, unit, sums, seeds, table, basis, sizes):
+def pull_back_blocks(lines, count, left, right, fold, unit, sums, seeds, table, basis, sizes):
     """All parts, shared out among threads."""
     for b in prange(sums.shape[0]):
         pull_back_part(b, lines, count, left, right, fold, unit, sums, Law(seeds, table, basis, sizes))
@@ -216,18 +223,20 @@ def pull_back_parts(lines, count, left, right, fold, unit, sums, seeds, table, b
 def pull_back(left, right, law, fold, unit, out):
     """The pull-back to the two parameters, for each column; summed in float64, since there may be 1e9 synapses."""
     lines, count = active_rows(left)
-    sums, law = np.zeros((PARTS, *out.shape)), Law(*law)
-    for b in range(PARTS):
-        pull_back_part(b, lines, count, left, right, fold, unit, sums, law)
+    sums = np.zeros((min(PARTS, count), *out.shape))
+    pull_back_parts(lines, count, left, right, fold, unit, sums, Law(*law))
     out[:] = sums.sum(0)
     return OK
 
 
-def pull_back_threaded(left, right, law, fold, unit, out):
-    """`pull_back`, the parts shared out among threads."""
+def pull_back_threaded(left, right, law, fold, unit, least, out):
+    """`pull_back`, the parts shared out among threads where at least `least[0]` lines are active."""
     lines, count = active_rows(left)
-    sums = np.zeros((PARTS, *out.shape))
-    pull_back_parts(lines, count, left, right, fold, unit, sums, *law)
+    sums = np.zeros((min(PARTS, count), *out.shape))
+    if count >= least[0]:
+        pull_back_blocks(lines, count, left, right, fold, unit, sums, *law)
+    else:
+        pull_back_parts(lines, count, left, right, fold, unit, sums, Law(*law))
     out[:] = sums.sum(0)
     return OK
 
