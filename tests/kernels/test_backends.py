@@ -105,7 +105,10 @@ def test_a_request_reaches_compiled_functions():
 @numba_only
 def test_who_wins():
     A, x = build("COO", dtype=np.float32).A, np.ones(MAIN[0], bool)
-    chosen = lambda A: be.explain("propagate", A).backend  # noqa: E731
+
+    def chosen(A):
+        return be.explain("propagate", A).backend
+
     with be.backend("xla"):
         assert (
             chosen(A) == "xla" and chosen(A.with_backend("numba")) == "numba" and chosen(A.with_backend("xla").with_backend(None)) == "xla"

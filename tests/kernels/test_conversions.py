@@ -70,12 +70,13 @@ def test_transpose_swaps_the_class(cls, mirror):
         assert case.A.T.data is case.A.data or a is be.Dense  # no copy
 
 
-@pytest.mark.parametrize("weights", ["per synapse", "scalar", "(1,)", "unit"])
-@pytest.mark.parametrize("source", FORMATS)
+CONVERTED = [(source, weights) for source in FORMATS for weights in ("per synapse", "unit")]
+CONVERTED += [(source, weights) for source in HOMOGENEOUS for weights in ("scalar", "(1,)")]
+
+
+@pytest.mark.parametrize("source, weights", CONVERTED)
 def test_conversion_between_all_formats(source, weights):
     one = weights in ("scalar", "(1,)")
-    if one and source not in HOMOGENEOUS:
-        pytest.skip("it has no one weight for all")
     case = build(source)
     w = np.full(case.row.size, 2.0) if one else case.weights
     A = {
@@ -374,7 +375,10 @@ def test_drawn_under_jit(name, backend):
     with pytest.raises(ValueError, match=f"nse=3, but there are {case.row.size} synapses"):
         A.tocsr(nse=3)
     seeds = jnp.arange(100, 103, dtype=jnp.uint32)
-    each = lambda seed: cls((*parameters, PROB, seed), shape=MAIN, backend=backend)  # noqa: E731
+
+    def each(seed):
+        return cls((*parameters, PROB, seed), shape=MAIN, backend=backend)
+
     many = jax.jit(jax.vmap(lambda seed: each(seed).todense()))(seeds)
     for seed, got in zip(seeds, many):
         assert np.array_equal(got, each(seed).todense())

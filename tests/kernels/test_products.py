@@ -50,13 +50,12 @@ def inputs(n_weights):
 def within_reason(name, backend, x):
     """`(operands, kinds and sides of the long laws)`. XLA compiles a walk for half a second, and the laws have hundreds of them.
 
-    So each just-in-time class has there what its lines scatter and what they gather; the long laws, which see nothing of a class but its
-    number of parameters, run on one of the two, for one weight and for normal ones.
+    So each just-in-time class has there what its lines scatter and what they gather, the long laws on one of the two.
     """
     if name not in DRAWN or backend != "xla":
         return x, FULL
     full = FULL[:1] if name.endswith("R") else FULL[3:]
-    return {key: x[key] for key in (*FULL[:2], *full)}, [] if "Uniform" in name else full
+    return {key: x[key] for key in (*FULL[:2], *full)}, full
 
 
 def everything(products, w, s, x, ct, *, scalars, full=FULL):
@@ -102,7 +101,10 @@ def values_and_gradients(case, kind):
     def run(w, x, ct):
         out = {}
         for side in SIDES:
-            loss = lambda w, x, side=side: jnp.vdot(ct[side], apply(w, x, side))  # noqa: E731
+
+            def loss(w, x, side=side):
+                return jnp.vdot(ct[side], apply(w, x, side))
+
             grads = jax.grad(loss, 0 if kind.bool else (0, 1))(w, x[side])
             out[side] = apply(w, x[side], side), *(grads if isinstance(grads, tuple) else (grads,))
         return out
@@ -155,7 +157,10 @@ def test_every_dtype(name, backend, dtype):
     got = jax.jit(lambda w, x, ct: {key: values_and_gradients(case, kinds[key])(w, x[key], ct) for key in kinds}, compiler_options=QUICK)(
         w, x, ct
     )
-    wide = lambda tree: jax.tree.map(lambda v: np.asarray(v) if v.dtype == bool else np.asarray(v, np.float64), tree)  # noqa: E731
+
+    def wide(tree):
+        return jax.tree.map(lambda v: np.asarray(v) if v.dtype == bool else np.asarray(v, np.float64), tree)
+
     for key, kind in kinds.items():
         want = dense_values_and_gradients(case, kind, wide(w), wide(x[key]), wide(ct))
         compare(got[key], want, dtype, 4 if jnp.dtype(dtype).itemsize == 2 else NSE, f"{name}, {key}")
@@ -254,7 +259,10 @@ def test_what_is_an_event(name, backend):
 def test_eager_equals_jit_and_registers_nothing_more(name, backend):
     case, rng = build(name, backend=backend), np.random.default_rng(6)
     x, v = be.EventArray(rng.random(MAIN[0]) < 0.5), rng.normal(size=MAIN[1])
-    run = lambda: (x @ case.A, case.A @ v)  # noqa: E731
+
+    def run():
+        return (x @ case.A, case.A @ v)
+
     jitted, eager = jax.jit(run)(), run()
     before = len(numba_ffi._targets), len(numba_ffi._handlers)
     again = run()
@@ -277,8 +285,13 @@ def test_each_example_has_a_matrix_of_its_own(name, backend):
     @jax.jit
     def run(pairs, x):
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), pairs)
-        product = lambda A, x: x @ A  # noqa: E731
-        loss = lambda w, A, x: jnp.sum(jnp.sin(x @ A.with_data(w)))  # noqa: E731
+
+        def product(A, x):
+            return x @ A
+
+        def loss(w, A, x):
+            return jnp.sum(jnp.sin(x @ A.with_data(w)))
+
         return {
             "structure": jax.vmap(product, (0, None))(flat, x[0]),
             "both": jax.vmap(product)(flat, x),
@@ -298,7 +311,10 @@ def test_each_example_has_a_matrix_of_its_own(name, backend):
 def test_weight_gradients_of_examples_are_no_loop(name, backend):
     case = build(name, backend=backend)
     w, X = case.A.data, jnp.ones((3, MAIN[0]))
-    loss = lambda w, x: jnp.sum(jnp.sin(be.EventArray(x) @ case.A.with_data(w)))  # noqa: E731
+
+    def loss(w, x):
+        return jnp.sum(jnp.sin(be.EventArray(x) @ case.A.with_data(w)))
+
     each = jax.vmap(jax.grad(loss), (None, 0))
     texts = str(jax.make_jaxpr(each)(w, X)), jax.jit(each).lower(w, X).as_text()
     looped = jax.jit(lambda w, X: jax.lax.map(lambda x: jax.grad(loss)(w, x), X))

@@ -286,7 +286,10 @@ def test_bad_drawn(key):
 
 def test_seeds_are_words():
     """Signed and unsigned integers of the same bits are one seed, traced or not."""
-    dense = lambda seed: np.asarray(be.JITCHomoR((1.0, 0.5, seed), shape=MAIN, backend="xla").todense())  # noqa: E731
+
+    def dense(seed):
+        return np.asarray(be.JITCHomoR((1.0, 0.5, seed), shape=MAIN, backend="xla").todense())
+
     want = dense(2**32 - 5)
     for seed in (-5, np.int32(-5), np.uint32(2**32 - 5), np.array([-5]), jnp.int32(-5)):
         assert np.array_equal(dense(seed), want)
