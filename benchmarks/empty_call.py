@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from brainevent.backends.numba_ffi import call
+from brainevent.backends.numba.bridge.ffi import call
 
 from .common import Row, alternating
 

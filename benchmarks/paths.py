@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import brainevent as be
-from brainevent.core import paths
+from brainevent.core import updates
 
 from .common import Row, alternating
 
@@ -34,13 +34,13 @@ def matrices() -> dict:
 
 def delivery(A, path: str):
     """A function that delivers `REPEATS` times and returns microseconds a delivery."""
-    mirror = A.regrouped() if path != "event" and paths.wants_mirror(A, path) else None
+    mirror = A.by_target(path)
     window = (0, A.shape[0], 0, A.shape[1])
 
     @jax.jit
     def loop(A, mirror, spikes, target, counts):
         def body(_, carry):
-            return paths.deposit(*carry, A, mirror, spikes, window=window, path=path)
+            return updates.deposit(*carry, A, mirror, spikes, window=window, path=path)
 
         return jax.lax.fori_loop(0, REPEATS, body, (target, counts))
 

@@ -9,7 +9,7 @@ Array([0., 1., 2.], dtype=float32)
 import importlib
 
 from .connectivity import Connectivity
-from .core.kernels import BackendError, backend, explain
+from .core.table import BackendError, backend, explain
 from .events import BinaryArray, EventArray, MaskedFloat, WeightedArray
 from .formats.coo import COO, coo2csr
 from .formats.csr import CSC, CSR

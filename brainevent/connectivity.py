@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .arithmetic import Arithmetic
-from .core import kernels
+from .core import table
 from .core.operator import correlate, propagate
 from .events import EventArray, MaskedFloat, unwrap
 
@@ -65,7 +65,7 @@ def check_shape(shape, owner: str) -> tuple[int, int]:
 
 def reordered(data, order):
     """Per-synapse weights in another order; one weight for all stays as it is."""
-    return data if kernels.is_scalar(u.get_mantissa(data)) else data[order]
+    return data if table.is_scalar(u.get_mantissa(data)) else data[order]
 
 
 class Connectivity(Arithmetic, u.sparse.SparseMatrix):
@@ -94,7 +94,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
             raise TypeError(f"{name} takes ({', '.join(self.parts)}), {len(self.parts)} arrays, got {len(parts)}")
         shape = check_shape(shape, name)
         ids = (as_ids(part, key, name) for key, part in zip(self.parts[1:], parts[1:]))
-        self._set(shape=shape, backend=kernels.check_backend(backend), data=as_weights(parts[0]), **dict(zip(self.parts[1:], ids)))
+        self._set(shape=shape, backend=table.check_backend(backend), data=as_weights(parts[0]), **dict(zip(self.parts[1:], ids)))
         self._set(**self.check())
         self._check_weights(self.data)
 
@@ -167,6 +167,13 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         """The same matrix with its weights `w`, plain and in the dtype of a product (which may be wider)."""
         return self.replace(data=w)
 
+    def by_target(self, path: str) -> "Connectivity | None":
+        """The matrix grouped by target, where deliveries along a path of `core.path_choice` should keep one to gather from, else None."""
+        return None
+
+    def check_path(self, path: str) -> None:
+        """Raise `BackendError` if deliveries from this matrix cannot take a path of `core.path_choice` on any backend."""
+
     def stored(self):
         """The same matrix with its synapses stored: itself, but for a just-in-time format."""
         return self
@@ -210,7 +217,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         data = jax.tree.leaves(self.data)
         dtype = getattr(data[0], "dtype", "?") if data else "structure"
         weight = (
-            "" if self.data is None or not hasattr(data[0], "shape") else f", {'one weight' if kernels.is_scalar(data[0]) else 'weights'}"
+            "" if self.data is None or not hasattr(data[0], "shape") else f", {'one weight' if table.is_scalar(data[0]) else 'weights'}"
         )
         unit = "" if not weight or self.unit.is_unitless else f" in {self.unit}"
         asked = f", backend={self.backend!r}" if self.backend else ""
@@ -224,7 +231,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def with_backend(self, name: str | None):
         """The same matrix, always multiplied by the backend of that name (None: the automatic choice)."""
-        return self.replace(backend=kernels.check_backend(name))
+        return self.replace(backend=table.check_backend(name))
 
     def per_synapse(self):
         """The weights as one number a synapse, in a flat array of shape (nse,) (Quantity if they have a unit)."""

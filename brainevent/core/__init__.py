@@ -1,1 +1,1 @@
-"""The two primitives, the kernel table, and the reference kernels."""
+"""What knows neither formats nor backends: the two primitives, the kernel table, the law of connectivity, the choice of a path."""

@@ -21,9 +21,7 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import kernels
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+from . import table
 
 propagate_p, correlate_p = Primitive("propagate"), Primitive("correlate")
 
@@ -32,8 +30,8 @@ def propagate(A, x, *, transpose: bool, event: bool):
     """`A @ x` (or `A.T @ x`): plain arrays, `x` of the weights' dtype unless `event`, which counts a nonzero as one."""
     w = A.data
     structure, skeleton = jax.tree.flatten(A.replace(data=None))
-    static = {"skeleton": skeleton, "transpose": transpose, "event": event, "batched": False, "backend": kernels.requested(A)}
-    if kernels.is_scalar(w):
+    static = {"skeleton": skeleton, "transpose": transpose, "event": event, "batched": False, "backend": table.requested(A)}
+    if table.is_scalar(w):
         return jnp.reshape(w, ()) * propagate_p.bind(jnp.ones((), w.dtype), x, *structure, **static)
     return propagate_p.bind(w, x, *structure, **static)
 
@@ -50,7 +48,7 @@ def correlate(A, ct, x, *, transpose: bool, event: bool):
         transpose=transpose,
         event=event,
         batched=False,
-        backend=kernels.requested(A),
+        backend=table.requested(A),
     )
 
 
@@ -71,8 +69,8 @@ def _correlate_abstract(ct, x, *structure, wshape, batched, **_):
 def _propagate_run(w, x, *structure, skeleton, event, backend, batched, platform, **static):
     A = skeleton.unflatten(structure)
     x = (x != 0) if event else x
-    run = kernels.choose("propagate", type(A), platform, backend, A.precision or w.dtype).run
-    if kernels.is_scalar(w) and not batched:
+    run = table.choose("propagate", type(A), platform, backend, A.precision or w.dtype).run
+    if table.is_scalar(w) and not batched:
         return w * run(A, x, dtype=w.dtype, event=event, batched=False, **static)
     return run(A.replace(data=w), x, dtype=w.dtype, event=event, batched=batched, **static)
 
@@ -82,7 +80,7 @@ def _correlate_run(ct, x, *structure, skeleton, event, backend, platform, wshape
     x = (x != 0) if event else x
     if wshape == ():
         raise NotImplementedError("correlate gives one number a synapse; a scalar weight is multiplied outside the primitive")
-    return kernels.choose("correlate", type(A), platform, backend, ct.dtype).run(A, ct, x, wshape=wshape, event=event, **static)
+    return table.choose("correlate", type(A), platform, backend, ct.dtype).run(A, ct, x, wshape=wshape, event=event, **static)
 
 
 def _bilinear_jvp(primitive, primals, tangents, **static):
@@ -153,7 +151,7 @@ def _install(primitive, run, abstract, transpose):
     ad.primitive_jvps[primitive] = functools.partial(_bilinear_jvp, primitive)
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = functools.partial(_bilinear_batch, primitive)
-    for platform in PLATFORMS:
+    for platform in table.PLATFORMS:
         lowered = mlir.lower_fun(functools.partial(run, platform=platform), multiple_results=False)
         mlir.register_lowering(primitive, lowered, platform=platform)
 

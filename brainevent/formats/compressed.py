@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..connectivity import Connectivity, is_concrete
-from ..core.kernels import is_scalar
+from ..core.path_choice import keeps_second
+from ..core.table import is_scalar
 
 
 def check_range(ids, size: int, name: str, owner: str, what: str):
@@ -67,6 +68,10 @@ class Compressed(Connectivity):
 
     def target_sorted(self, transpose):
         return int(transpose) == self.major
+
+    def by_target(self, path):
+        keeps = self.major == 0 and keeps_second(path, self.shape[1] * self.dtype.itemsize, self.nbytes)
+        return self.regrouped() if keeps else None
 
     def transpose(self, axes=None):
         new = object.__new__(self.mirror)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..connectivity import as_weights, is_concrete
-from .drawn import JITConnectivity
+from .jit_connectivity import JITConnectivity
 
 
 def _pair(first, second, names: tuple[str, str], owner: str):

@@ -11,7 +11,7 @@ import brainunit as u
 import numpy as np
 from scipy import special
 
-from brainevent.projections.values import check_values, describe, in_unit, same_value, with_unit
+from brainevent.projections.parameters import check_values, describe, in_unit, same_value, with_unit
 
 __all__ = ["Constant", "Distribution", "Exponential", "Gamma", "LogNormal", "Normal", "TruncNormal", "Uniform", "sample_like"]
 

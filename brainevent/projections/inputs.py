@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .parameters import digest
 from .population import Population, View, as_view
-from .quantities import per_neuron
 from .synapses.base import Synapse
-from .values import digest
+from .units import per_neuron
 
 
 class PoissonInput:

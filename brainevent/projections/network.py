@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import kernels
-from ..formats.drawn import JITConnectivity
-from .assembly import check_new, check_steps, device_matrix, generator, numbered, populations_of, warn_of_odd_strength
+from ..core import table
+from ..formats.jit_connectivity import JITConnectivity
+from .building import check_new, check_steps, device_matrix, generator, numbered, populations_of, warn_of_odd_strength
 from .inputs import External, PoissonInput
 from .interrupt import ctrl_c
 from .projection import Projection
-from .quantities import plain, steps_of
 from .recording import Recorder, Run
 from .schedule import Schedule
 from .summary import summary
+from .units import plain, steps_of
 
 MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
 CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
@@ -118,7 +118,7 @@ class Network(brainstate.nn.Module):
                 self._states[key] = brainstate.HiddenState(value)
 
     def path_counts(self, projection):
-        """How often each path of `paths.TAKEN` delivered for a projection, int32 (3,)."""
+        """How often each path of `path_choice.TAKEN` delivered for a projection, int32 (3,)."""
         return self._states[f"paths{self.schedule.projections.index(projection)}"].value
 
     @property
@@ -208,7 +208,7 @@ class Network(brainstate.nn.Module):
         n_steps = self._n_steps(duration)
         external, recorder = External(inputs, self.populations), Recorder(record, self.populations)
         first = int(self._states["step"].value)
-        with kernels.backend(backend) if backend else contextlib.nullcontext():
+        with table.backend(backend) if backend else contextlib.nullcontext():
             loop = self._loop(external, recorder, backend)
             done, interrupted, speed = self._run_chunks(loop, external, recorder, first, n_steps, progress)
         spikes, states = recorder.results()
@@ -230,7 +230,7 @@ class Network(brainstate.nn.Module):
 
     def _loop(self, external, recorder, backend):
         """The compiled loop for this kind of recording and input: any number of steps up to the rows of the buffers."""
-        key = (external.key(), recorder.key(), backend or kernels.requested())
+        key = (external.key(), recorder.key(), backend or table.requested())
         if key not in self._loops:
             while len(self._loops) >= MOST_LOOPS:
                 self._loops.pop(next(iter(self._loops)))

@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
-from ..core import paths
-from ..formats.drawn import JITConnectivity
+from ..core import path_choice
+from ..formats.jit_connectivity import JITConnectivity
 from .distributions import Distribution
+from .parameters import check_values, digest
 from .plotting import plot_matrix
 from .population import as_view
-from .quantities import inside, plain, steps_of
 from .rules import FromMatrix, OneToOne, Rule
 from .rules.random import distribution_of, redrawn
 from .synapses.base import Synapse
-from .values import check_values, digest
+from .units import inside, plain, steps_of
 
 
 class Projection:
@@ -52,7 +52,7 @@ class Projection:
         self.given_name = name
         if not isinstance(synapse, Synapse):
             raise TypeError(f"{self.name}: the third argument is a synapse, got {synapse!r}: Projection(pre, connectivity, synapse, post)")
-        self.synapse, self.path = synapse, paths.check_path(path, self.name)
+        self.synapse, self.path = synapse, path_choice.check_path(path, self.name)
         self.post.population.check_synapse(synapse, self.name)
         self.rule: Any
         self._matrix: Any
@@ -267,14 +267,14 @@ class Projection:
 
     @property
     def path_counts(self):
-        """How often each path of `paths.TAKEN` ran so far; None before the projection is in a network."""
+        """How often each path of `path_choice.TAKEN` ran so far; None before the projection is in a network."""
         return None if self.network is None else self.network.path_counts(self)
 
     def explain(self) -> str:
         """Which format, kernel and path the projection takes, why, and how often each path ran so far."""
         from .. import explain
 
-        counts = paths.describe_counts(self.path, self.path_counts)
+        counts = path_choice.describe_counts(self.path, self.path_counts)
         return f"{self.name}: {self.matrix!r}\n  path {counts}\n  {explain('propagate', self.matrix)}"
 
     def plot_matrix(self, *, path: str | None = None, ax=None):

@@ -5,7 +5,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.inplace import pack, packed_size
+from ..core.updates import pack, packed_size
 from .plotting import plot_run
 from .population import Population, StateView, View, as_view
 

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from ..core import paths
-from ..core.inplace import packed_size, ring_exchange
+from ..core.path_choice import TAKEN
+from ..core.updates import deposit, packed_size, ring_exchange
 from .clock import Clock
 from .inputs import External, PoissonInput
 from .population import Population
@@ -48,7 +48,7 @@ class Schedule:
         for index, (population, synapse) in enumerate(self.synapses):
             for name, value in synapse.initial(population.size).items():
                 kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
-        return kept | {f"paths{index}": jnp.zeros(len(paths.TAKEN), jnp.int32) for index in range(len(self.projections))}
+        return kept | {f"paths{index}": jnp.zeros(len(TAKEN), jnp.int32) for index in range(len(self.projections))}
 
     def rings(self) -> dict:
         """A ring of bits for each population with delayed projections, long enough for the longest; no spike under way."""
@@ -117,7 +117,7 @@ class _Step:
             pre, post = projection.pre, projection.post
             decay = self.factors.pop((self.schedule.synapse_of(projection), projection.synapse.targets()), None)
             matrix, mirror = matrices[index]
-            target, self.kept[f"paths{index}"] = paths.deposit(
+            target, self.kept[f"paths{index}"] = deposit(
                 self._target(projection),
                 self.kept[f"paths{index}"],
                 matrix,

@@ -1,6 +1,6 @@
 """The text of `Network.summary()`."""
 
-from ..core import paths
+from ..core import path_choice
 
 
 def _table(rows: list[tuple]) -> list[str]:
@@ -37,7 +37,7 @@ def summary(net) -> str:
     projections: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
     for projection in net.projections:
         delay = f"{projection.delay.mantissa:.4g} ms"
-        counts = paths.describe_counts(projection.path, projection.path_counts)
+        counts = path_choice.describe_counts(projection.path, projection.path_counts)
         kind = type(projection.matrix).__name__
         projections.append((projection.name, f"{projection.n_synapses:,}", kind, _memory(net, projection), delay, _psp(projection), counts))
     synapses: list[tuple] = [("synapse", "onto", "shared by")]

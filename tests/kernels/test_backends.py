@@ -17,9 +17,9 @@ from oracles import assert_close
 from tables import DRAWN, DTYPES, FORMATS, HERE, MAIN, build
 
 import brainevent as be
+from brainevent.backends.numba import stored as numba_stored
+from brainevent.backends.numba.kernels.operands import span
 from brainevent.connectivity import as_ids
-from brainevent.kernels import numba_stored
-from brainevent.kernels.numba_pieces import span
 
 numba_only = pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
 
@@ -35,7 +35,7 @@ def operands(case):
 
 
 def calls_numba(function, *args):
-    return "brainevent.kernels.numba" in jax.jit(function).lower(*args).as_text()
+    return "brainevent.backends.numba" in jax.jit(function).lower(*args).as_text()
 
 
 @numba_only
@@ -96,7 +96,7 @@ def test_a_request_reaches_compiled_functions():
         with be.backend(name):
             runs.append((product(case.A, x), product.lower(case.A, x).as_text(), len(traces)))
             assert be.explain("propagate", case.A).backend == name
-    assert ["brainevent.kernels.numba" in text for _, text, _ in runs] == [True, False, True, False, True]
+    assert ["brainevent.backends.numba" in text for _, text, _ in runs] == [True, False, True, False, True]
     assert [count for _, _, count in runs] == [1, 2, 2, 2, 3]  # each request is traced once
     for y, _, _ in runs:
         assert_close(y, np.asarray(case.A.todense()).sum(0), np.float32, 8, 4)

@@ -40,7 +40,7 @@ def test_philox_gives_the_published_answers(counter, key, words):
 
 @pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
 def test_philox_in_machine_code_is_the_same():
-    from brainevent.kernels import numba_law
+    from brainevent.backends.numba.kernels import law as numba_law
 
     words = np.zeros(64, np.uint32)
     numba_law.fill(words, 64, np.uint64(2**32 - 7), np.uint64(3), np.uint64(2**31 + 5), np.uint64(11))
@@ -218,7 +218,7 @@ def test_transposes_and_orders():
 @pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
 @pytest.mark.parametrize("name", ["JITCHomoR", "JITCNormalR"])
 def test_threads_do_not_change_a_bit(name, monkeypatch):
-    from brainevent.kernels import numba_jitc
+    from brainevent.backends.numba import jitc as numba_jitc
 
     A = drawn(name, shape=(300, 3000), prob=0.4, backend="numba")
     rng = np.random.default_rng(0)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import brainevent
-from brainevent.backends import numba_cache
+from brainevent.backends.numba.bridge import disk_cache
 
 PROBE = """
 from numba import njit, prange
-from brainevent.kernels import probe_factor
+from brainevent.backends.numba.kernels import probe_factor
 
 def scaled(x, weight, out):
     for i in range(x.shape[0]):
@@ -42,12 +42,12 @@ def times(x):
 SCRIPT = """
 import sys, time, json
 import jax, jax.numpy as jnp
-from brainevent.backends import numba_ffi
+from brainevent.backends.numba.bridge import ffi
 lazy = "numba" not in sys.modules
 import numba
 from numba.core import registry
-from brainevent.backends import numba_frame
-from brainevent.kernels import probe
+from brainevent.backends.numba.bridge import call_frame
+from brainevent.backends.numba.kernels import probe
 
 assert probe.__file__.startswith(sys.argv[1]), probe.__file__
 registry.cpu_target.target_context.refresh()  # numba's own start, 0.3 s, is not the handler's
@@ -58,19 +58,19 @@ out, x, times = jax.ShapeDtypeStruct((20_000,), jnp.float32), jnp.arange(20_000.
 
 def loop(kernel, *operands):  # two handlers in a step that XLA may run at once, in its own threads
     def step(carry, _):
-        a, b = (numba_ffi.call(kernel, out, x, *operands) for x in carry)
+        a, b = (ffi.call(kernel, out, x, *operands) for x in carry)
         return (a / 2, b / 2), a[3] + b[5]
     return jax.jit(lambda: jax.lax.scan(step, (x, x + 1), None, length=50)[1])()
 
 for kernel, operands in ((probe.scaled, (None,)), (probe.scaled, (x,)), (probe.doubled, ())):
     signature = tuple(None if o is None else "float32:1" for o in (x, *operands))
     start = time.perf_counter()
-    numba_ffi._target(kernel, signature, ("float32:1",))
+    ffi._target(kernel, signature, ("float32:1",))
     times.append(time.perf_counter() - start)
-scaled = float(numba_ffi.call(probe.scaled, out, x, None)[7])
+scaled = float(ffi.call(probe.scaled, out, x, None)[7])
 assert loop(probe.doubled)[-1] == 2 * (3 + 6)
-hits = [handler.cache_hits if hasattr(handler, "cache_hits") else 0 for handler in numba_ffi._handlers.values()]
-print(json.dumps(dict(lazy=lazy, hits=hits, times=times, scaled=scaled, inferred=inferred, threads=numba_ffi.threads())))
+hits = [handler.cache_hits if hasattr(handler, "cache_hits") else 0 for handler in ffi._handlers.values()]
+print(json.dumps(dict(lazy=lazy, hits=hits, times=times, scaled=scaled, inferred=inferred, threads=ffi.threads())))
 """
 
 
@@ -89,7 +89,7 @@ def result(process):
 def test_handlers_are_kept_between_processes(tmp_path):
     root, cache = tmp_path / "copy", tmp_path / "cache"
     shutil.copytree(Path(brainevent.__file__).parent, root / "brainevent", ignore=shutil.ignore_patterns("__pycache__"))
-    kernels = root / "brainevent" / "kernels"
+    kernels = root / "brainevent" / "backends" / "numba" / "kernels"
     (kernels / "probe.py").write_text(PROBE)
     (kernels / "probe_factor.py").write_text(FACTOR.format(3))
 
@@ -121,12 +121,12 @@ def test_handlers_are_kept_between_processes(tmp_path):
 
 
 def test_sources_are_followed_through_imports():
-    found = numba_cache._sources("brainevent.backends.numba_ffi")
-    assert {"brainevent.backends.numba_ffi", "brainevent.backends.numba_cache", "brainevent.backends.numba_frame"} <= set(found)
+    bridge = "brainevent.backends.numba.bridge"
+    assert {f"{bridge}.{name}" for name in ("ffi", "disk_cache", "call_frame")} <= set(disk_cache._sources(f"{bridge}.ffi"))
     names = set(
-        numba_cache._imports(b"from . import a\nfrom ..core.law import b\nimport brainevent.events, os\n", "brainevent.kernels.x", False)
+        disk_cache._imports(b"from . import a\nfrom ...core.law import b\nimport brainevent.events, os\n", "brainevent.x.y.z", False)
     )
-    assert names >= {"brainevent.kernels.a", "brainevent.core.law", "brainevent.events"} and "os" not in names
+    assert names >= {"brainevent.x.y.a", "brainevent.core.law", "brainevent.events"} and "os" not in names
 
 
 @pytest.mark.parametrize("name, age, gone", [("old-" + "a" * 20, 31, True), ("new-" + "b" * 20, 29, False), ("mine", 99, False)])
@@ -135,5 +135,5 @@ def test_prune(tmp_path, name, age, gone):
     folder.mkdir()
     stamp = folder.stat().st_mtime - age * 24 * 3600
     os.utime(folder, (stamp, stamp))
-    numba_cache._prune(tmp_path)
+    disk_cache._prune(tmp_path)
     assert folder.exists() is not gone

@@ -15,8 +15,8 @@ from jax import ShapeDtypeStruct as Struct
 from numba import njit, prange
 from numba.core.errors import TypingError
 
-from brainevent.backends import numba_abi, numba_ffi
-from brainevent.backends.numba_intrinsics import count_trailing_zeros, load_word, lowest_set_byte
+from brainevent.backends.numba.bridge import abi, ffi
+from brainevent.backends.numba.bridge.intrinsics import count_trailing_zeros, load_word, lowest_set_byte
 
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 f32 = jnp.float32
@@ -85,7 +85,7 @@ def scan_word(array, i):
 
 
 def run(kernel, out, *operands, **options):
-    return jax.block_until_ready(numba_ffi.call(kernel, out, *operands, **options))
+    return jax.block_until_ready(ffi.call(kernel, out, *operands, **options))
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (0, 4), (2, 0), (1, 1)])
@@ -95,7 +95,7 @@ def test_every_dtype_arrives_and_returns(shape):
         arrays = tuple(jnp.asarray(rng.integers(0, 2 if d == "bool" else 100, shape), d) for d in DTYPES)
         outs = [Struct(shape, d) for d in DTYPES]
         eager = run(copy_all, outs, arrays)
-        jitted = jax.jit(lambda *arrays: numba_ffi.call(copy_all, outs, arrays))(*arrays)
+        jitted = jax.jit(lambda *arrays: ffi.call(copy_all, outs, arrays))(*arrays)
     assert isinstance(eager, list)
     for want, *got in zip(arrays, eager, jitted):
         for array in got:
@@ -104,7 +104,7 @@ def test_every_dtype_arrives_and_returns(shape):
 
 @pytest.mark.parametrize("dtype, served", [*((d, True) for d in DTYPES), ("float16", False), (jnp.bfloat16, False), ("complex64", False)])
 def test_serves(dtype, served):
-    assert numba_ffi.serves(dtype) is served
+    assert ffi.serves(dtype) is served
 
 
 @pytest.mark.parametrize("weight", [None, np.array([1.0, 2.0, 3.0])])  # float64: JAX makes it float32
@@ -116,9 +116,9 @@ def test_structure_is_kept(weight):
     got = run(weighted, (Struct((2,), f32),), x, weight, structure, scale)
     assert isinstance(got, tuple) and np.array_equal(got[0], want)
     looped = jax.jit(
-        lambda x: jax.lax.scan(
-            lambda c, s: (c, numba_ffi.call(weighted, Struct((2,), f32), c, weight, structure, s)), x, scale * jnp.arange(3)
-        )[1]
+        lambda x: jax.lax.scan(lambda c, s: (c, ffi.call(weighted, Struct((2,), f32), c, weight, structure, s)), x, scale * jnp.arange(3))[
+            1
+        ]
     )
     assert np.array_equal(looped(x), np.outer(np.arange(3), want))
 
@@ -128,7 +128,7 @@ def test_structure_is_kept(weight):
 )
 def test_refused_operands(operand, error):
     with pytest.raises(TypeError, match=f"test_numba_ffi.empty.*{error}"):
-        numba_ffi.call(empty, Struct((1,), f32), operand)
+        ffi.call(empty, Struct((1,), f32), operand)
 
 
 @pytest.mark.parametrize("code, text", [
@@ -137,7 +137,7 @@ def test_refused_operands(operand, error):
     (-7, "status -7.: unknown"), (1234, "status 1234.: unknown"), (99, "the kernel raised an exception"),
 ])  # fmt: skip
 def test_a_failure_names_the_kernel_and_the_reason(code, text, monkeypatch):
-    monkeypatch.setitem(numba_ffi.FAILURES, 3, "of a hundred% sort")
+    monkeypatch.setitem(ffi.FAILURES, 3, "of a hundred% sort")
     assert run(status, Struct((1,), "int32"), jnp.int32(0)) == 0
     for call in (run, jax.jit(run, static_argnums=(0, 1))):
         with pytest.raises(RUNTIME_ERRORS, match=rf"test_numba_ffi.status failed .*{text}"):
@@ -150,7 +150,7 @@ def test_a_failure_names_the_kernel_and_the_reason(code, text, monkeypatch):
     ((), Struct((1,), f32)), ((jnp.ones(2),), (Struct((1,), f32),) * 2), ((jnp.float32(1),), Struct((1,), f32)),
 ])  # fmt: skip
 def test_buffers_other_than_compiled_for_are_an_error(operands, out):
-    target = numba_ffi._target(empty, ("float32:1",), ("float32:1",))
+    target = ffi._target(empty, ("float32:1",), ("float32:1",))
     with pytest.raises(RUNTIME_ERRORS, match="not of the number, data types and ranks"):
         jax.block_until_ready(jax.ffi.ffi_call(target, out)(*operands))
 
@@ -158,22 +158,22 @@ def test_buffers_other_than_compiled_for_are_an_error(operands, out):
 @pytest.mark.parametrize("kernel, text", [(no_status, "no_status must return an int"), (optional, "optional has parameters that")])
 def test_kernels_that_do_not_compile(kernel, text):
     with pytest.raises(TypingError, match=text) as raised:
-        numba_ffi.call(kernel, Struct((1,), f32), jnp.ones(1))
+        ffi.call(kernel, Struct((1,), f32), jnp.ones(1))
     assert "while compiling test_numba_ffi" in raised.value.__notes__[0]
 
 
 def test_numba_missing_or_switched_off(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     with pytest.raises(RuntimeError, match="NUMBA_DISABLE_JIT is set"):
-        numba_ffi._numba.__wrapped__()
+        ffi._numba.__wrapped__()
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(ImportError, match="needs numba: `pip install numba`"):
-        numba_ffi._numba.__wrapped__()
+        ffi._numba.__wrapped__()
 
 
 def test_alias_shares_memory():
     start, i = jnp.arange(5.0), jnp.int32(3)
-    got = jax.jit(lambda b, i: numba_ffi.call(bump, Struct((5,), f32), b, (None, i)[1], aliases={0: 0}))(start, i)
+    got = jax.jit(lambda b, i: ffi.call(bump, Struct((5,), f32), b, (None, i)[1], aliases={0: 0}))(start, i)
     assert np.array_equal(got, [0, 1, 2, 4, 4]) and np.array_equal(start, np.arange(5))
 
 
@@ -191,16 +191,16 @@ def test_one_registration_a_signature(monkeypatch):
     kernels = [made(1), made(2)]  # one name, two kernels
     for _ in range(500):
         for kernel in kernels:
-            got = numba_ffi.call(kernel, Struct((1,), f32), jnp.zeros(1))
+            got = ffi.call(kernel, Struct((1,), f32), jnp.zeros(1))
     assert [float(run(kernel, Struct((1,), f32), jnp.zeros(1))[0]) for kernel in kernels] == [1, 2]
     assert float(got[0]) == 2 and len(names) == len(set(names)) == 2
-    threads = [threading.Thread(target=numba_ffi.call, args=(kernels[0], Struct((1,), f32), jnp.zeros(1, int))) for _ in range(4)]
+    threads = [threading.Thread(target=ffi.call, args=(kernels[0], Struct((1,), f32), jnp.zeros(1, int))) for _ in range(4)]
     [t.start() for t in threads], [t.join() for t in threads]
     assert len(names) == 3
 
 
 def test_a_call_costs_no_python():
-    loop = jax.jit(lambda x: jax.lax.fori_loop(0, 100_000, lambda i, x: numba_ffi.call(empty, Struct((1,), f32), x), x))
+    loop = jax.jit(lambda x: jax.lax.fori_loop(0, 100_000, lambda i, x: ffi.call(empty, Struct((1,), f32), x), x))
     times = []
     for _ in range(4):
         start = time.perf_counter()
@@ -210,10 +210,10 @@ def test_a_call_costs_no_python():
 
 
 def test_parallel_kernels_run_from_two_handlers_at_once():
-    count, why = numba_ffi.threads()
+    count, why = ffi.threads()
     assert count >= 1 and (why in ("omp", "tbb") or count == 1)
     x = jnp.arange(50_000.0)
-    many = jax.jit(lambda x: [numba_ffi.call(parallel_double, Struct(x.shape, f32), x + i) for i in range(6)])
+    many = jax.jit(lambda x: [ffi.call(parallel_double, Struct(x.shape, f32), x + i) for i in range(6)])
     for _ in range(20):
         for i, got in enumerate(many(x)):
             assert np.array_equal(got, 2 * (np.asarray(x) + np.float32(i)))
@@ -233,7 +233,7 @@ def test_load_word(offset):
 
 
 def test_the_layout_of_the_installed_jaxlib_is_known():
-    major, minor = numba_abi.api_version()
+    major, minor = abi.api_version()
     assert major == 0 and minor >= 1
 
 
@@ -248,7 +248,7 @@ def test_another_layout_is_refused(old, new, error, monkeypatch):
     assert n == 1
     monkeypatch.setattr(Path, "read_text", lambda path: changed)
     if error is None:  # a field appended to a struct that is only pointed to
-        assert numba_abi.api_version.__wrapped__() == numba_abi.api_version()
+        assert abi.api_version.__wrapped__() == abi.api_version()
     else:
         with pytest.raises(RuntimeError, match=f"does not know the XLA FFI of the installed jaxlib.*{error}"):
-            numba_abi.api_version.__wrapped__()
+            abi.api_version.__wrapped__()

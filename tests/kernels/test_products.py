@@ -28,7 +28,7 @@ from tables import (
 )
 
 import brainevent as be
-from brainevent.backends import numba_ffi
+from brainevent.backends.numba.bridge import ffi
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -264,10 +264,10 @@ def test_eager_equals_jit_and_registers_nothing_more(name, backend):
         return (x @ case.A, case.A @ v)
 
     jitted, eager = jax.jit(run)(), run()
-    before = len(numba_ffi._targets), len(numba_ffi._handlers)
+    before = len(ffi._targets), len(ffi._handlers)
     again = run()
     jax.jit(lambda: run())()  # lowers again
-    assert (len(numba_ffi._targets), len(numba_ffi._handlers)) == before
+    assert (len(ffi._targets), len(ffi._handlers)) == before
     for a, b, c in zip(jitted, eager, again):
         assert_close(a, b, np.float64, NSE)
         assert np.array_equal(b, c)

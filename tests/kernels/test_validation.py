@@ -11,7 +11,7 @@ from oracles import assert_close
 from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build
 
 import brainevent as be
-from brainevent.kernels import numba_stored
+from brainevent.backends.numba import stored as numba_stored
 
 I, F = np.array, np.array
 ONES = np.ones(3)
@@ -363,8 +363,8 @@ def test_ids_of_any_integer_dtype(dtype, backend):
 
 
 RUNTIME_ERRORS = (jax.errors.JaxRuntimeError, ValueError)  # JAX raises the second when it has run the program before it returns
-OUT_OF_RANGE = r"brainevent\.kernels\.numba_\w+\.\w+ failed \(status 1\): an index of the structure is out of range"
-BAD_POINTER = r"brainevent\.kernels\.numba_\w+\.\w+ failed \(status 2\): indptr is not monotone"
+OUT_OF_RANGE = r"brainevent\.backends\.numba\.kernels\.\w+\.\w+ failed \(status 1\): an index of the structure is out of range"
+BAD_POINTER = r"brainevent\.backends\.numba\.kernels\.\w+\.\w+ failed \(status 2\): indptr is not monotone"
 
 OPERATIONS = {
     "x @ A": lambda A, x, y: be.EventArray(x) @ A,

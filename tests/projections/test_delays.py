@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import brainevent as be
-from brainevent.core.inplace import pack, packed_size, ring_exchange
+from brainevent.core.updates import pack, packed_size, ring_exchange
 from brainevent.projections import LIF, Delta, Expon, Network, OneToOne, Poisson, Projection, network
 
 DT = 0.1

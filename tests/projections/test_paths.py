@@ -11,8 +11,9 @@ import tables
 from oracles import assert_close
 
 import brainevent as be
-from brainevent.core import paths
-from brainevent.core.kernels import BackendError
+from brainevent.core import path_choice, updates
+from brainevent.core.path_choice import TAKEN
+from brainevent.core.table import BackendError
 from brainevent.projections import LIF, Delta, FixedProb, Network, Projection
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -20,7 +21,7 @@ SHAPE, NSE = (40, 30), 240
 WINDOW = (3, 43, 2, 32)  # of 48 pre and 37 post neurons
 BY_ROW = ("CSR", "FixedPostNumConn")
 ACTIVITIES = {"none": 0, "one": 1, "few": 4, "half": 20, "all": 40}
-# Which path of `paths.TAKEN` is counted when it is asked for by name; None where that is refused.
+# Which path of `path_choice.TAKEN` is counted when it is asked for by name; None where that is refused.
 BY_SOURCE = {name: "event" for name in tables.DRAWN if name.endswith("R")}  # just-in-time formats have one path, that of their lines
 BY_TARGET = {name: "gather" for name in tables.DRAWN if name.endswith("C")}
 COUNTED = {
@@ -39,14 +40,14 @@ CASES = [  # weights, decay, dtype
 ]
 # a walk takes seconds to compile: just-in-time formats have the first case and the last
 ROWS = [(name, *case) for name in tables.FORMATS for case in (CASES[:1] + CASES[-1:] if name in tables.DRAWN else CASES)]
-HALF = paths.Costs(scatter=(1.0,) * 3, gather=(0.5,) * 3, row=1.0, product=0.5)  # the paths change places where half of the work is due
+HALF = path_choice.Costs((1.0,) * 3, gather=(0.5,) * 3, row=1.0, product=0.5)  # the paths change places where half of the work is due
 
 
 @pytest.fixture
 def half_costs(monkeypatch):
-    from brainevent.kernels import numba_deposit
+    from brainevent.backends.numba import deposit as numba_deposit
 
-    for module in (paths, numba_deposit):
+    for module in (path_choice, numba_deposit):
         monkeypatch.setattr(module, "COSTS", HALF)
 
 
@@ -65,7 +66,7 @@ def spikes_with(n):
 
 
 def mirror_of(A, path):
-    return A.regrouped() if paths.wants_mirror(A, path) else None
+    return A.by_target(path)
 
 
 def counted(name, backend, path, A, spikes):
@@ -90,14 +91,14 @@ def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, h
     rng = np.random.default_rng(1)
     target = rng.normal(size=37).astype(dtype)
     factor = {None: None, "scalar": 0.9, "array": rng.random(37)}[decay]
-    for path in paths.PATHS:
+    for path in path_choice.PATHS:
         if path != "auto" and name not in COUNTED[backend, path]:
             continue
         mirror = mirror_of(A, path)
 
         @jax.jit
         def deposit(target, counts, A, mirror, spikes, path=path):
-            return paths.deposit(target, counts, A, mirror, spikes, decay=factor, window=WINDOW, path=path)
+            return updates.deposit(target, counts, A, mirror, spikes, decay=factor, window=WINDOW, path=path)
 
         for active, n in ACTIVITIES.items():
             spikes = spikes_with(n)
@@ -107,7 +108,10 @@ def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, h
             got, counts = deposit(jnp.asarray(target), jnp.zeros(3, jnp.int32), A, mirror, jnp.asarray(spikes))
             scale = max(1.0, np.abs(dense).sum(0).max())
             assert_close(got, wanted.astype(dtype), dtype, 40, scale, f"{path}, {active}")
-            assert [paths.TAKEN[i] for i in np.flatnonzero(np.asarray(counts))] == [counted(name, backend, path, A, spikes)], (path, active)
+            assert [TAKEN[i] for i in np.flatnonzero(np.asarray(counts))] == [counted(name, backend, path, A, spikes)], (
+                path,
+                active,
+            )
             assert counts.sum() == 1
 
 
@@ -118,7 +122,7 @@ def test_a_path_that_cannot_run_is_refused(name, backend):
     for path in ("event", "dense"):
         if name not in COUNTED[backend, path]:
             with pytest.raises(BackendError, match=rf'path="{path}" on .*(xla|grouped by target|no order|only path).*path="auto"'):
-                paths.deposit(jnp.zeros(37), jnp.zeros(3, jnp.int32), A, None, jnp.zeros(48, bool), window=WINDOW, path=path)
+                updates.deposit(jnp.zeros(37), jnp.zeros(3, jnp.int32), A, None, jnp.zeros(48, bool), window=WINDOW, path=path)
 
 
 @pytest.mark.parametrize("backend", tables.HERE)
@@ -132,7 +136,7 @@ def test_derivative_of_a_delivery(name, backend):
 
     def deposit(target, w):
         B = A.with_data(w)
-        return paths.deposit(target, jnp.zeros(3, jnp.int32), B, None, jnp.asarray(spikes), decay=0.8, window=WINDOW, path="auto")[0]
+        return updates.deposit(target, jnp.zeros(3, jnp.int32), B, None, jnp.asarray(spikes), decay=0.8, window=WINDOW, path="auto")[0]
 
     value, tangent = jax.jvp(deposit, (jnp.asarray(target), A.data), (jnp.asarray(dt), jnp.asarray(dw)))
     padded = [np.pad(spikes[3:43] @ np.asarray(M), (2, 5)) for M in (A.todense(), A.with_data(jnp.asarray(dw)).todense())]
@@ -149,8 +153,9 @@ def test_derivative_of_a_delivery(name, backend):
 @pytest.mark.parametrize("name", ["CSR", "FixedPostNumConn"])
 def test_threads_give_the_same_bits(name, active, monkeypatch):
     """200,000 synapses in order: split by targets, each target sums in the order of one thread."""
-    from brainevent.backends.numba_ffi import threads
-    from brainevent.kernels import numba_compressed, numba_deposit
+    from brainevent.backends.numba import deposit as numba_deposit
+    from brainevent.backends.numba.bridge.ffi import threads
+    from brainevent.backends.numba.kernels import compressed as numba_compressed
 
     if threads()[0] == 1:
         pytest.skip(threads()[1])
@@ -171,7 +176,7 @@ def test_threads_give_the_same_bits(name, active, monkeypatch):
     results = []
     for n in (1, 2, 3, 7):
         monkeypatch.setattr(numba_deposit, "threads", lambda n=n: (n, "test"))
-        out = paths.deposit(target, jnp.zeros(3, jnp.int32), A, None, spikes, decay=0.9, window=(0, 100, 0, 1000), path="event")
+        out = updates.deposit(target, jnp.zeros(3, jnp.int32), A, None, spikes, decay=0.9, window=(0, 100, 0, 1000), path="event")
         results.append(np.asarray(out[0]))
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
@@ -213,9 +218,9 @@ def test_the_measured_costs_choose_by_the_size_of_the_target():
     """Only targets of the middle size, where gathering can win by more than 15 %, keep a mirror by themselves, up to a size."""
     near, middle, far = (be.CSR(jnp.ones(()), np.zeros(10, int), np.array([0, 10]), shape=(1, n)) for n in (10, 100_000, 10_000_000))
     for matrix, wanted in ((near, False), (middle, True), (far, False)):
-        assert paths.wants_mirror(matrix, "auto") == wanted
-        assert paths.wants_mirror(matrix, "dense") and not paths.wants_mirror(matrix, "event")
-    assert not paths.wants_mirror(middle.T, "auto") and not paths.wants_mirror(be.Dense(jnp.ones((2, 2))), "dense")
+        assert (matrix.by_target("auto") is not None) == wanted
+        assert matrix.by_target("dense") is not None and matrix.by_target("event") is None
+    assert middle.T.by_target("auto") is None and be.Dense(jnp.ones((2, 2))).by_target("dense") is None
 
 
 def test_event_on_xla_is_refused_by_a_network():

@@ -6,11 +6,11 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.inplace import fire
+from ...core.updates import fire
 from ..distributions import Distribution, sample_like
 from ..population import Population
-from ..quantities import per_neuron, plain, steps_of
 from ..synapses.base import total_input
+from ..units import per_neuron, plain, steps_of
 
 METHODS = ("auto", "exponential_euler", "exact")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..population import Population
-from ..quantities import per_neuron
+from ..units import per_neuron
 
 
 class Poisson(Population):

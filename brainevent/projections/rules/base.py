@@ -12,7 +12,7 @@ import numpy as np
 
 from brainevent import CSR, Connectivity
 from brainevent.projections.distributions import Distribution, sample_like
-from brainevent.projections.values import check_values, describe, same_value, with_unit
+from brainevent.projections.parameters import check_values, describe, same_value, with_unit
 
 FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense", "jit")
 

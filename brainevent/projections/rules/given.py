@@ -8,9 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from brainevent.projections.distributions import Distribution
+from brainevent.projections.parameters import check_values, with_unit
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import Pairs, index_dtype, pointers
-from brainevent.projections.values import check_values, with_unit
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -9,9 +9,9 @@ from scipy import sparse
 
 from brainevent import JITCHomoR, JITCNormalR, JITCUniformR
 from brainevent.projections.distributions import Constant, Distribution, Normal, Uniform
+from brainevent.projections.parameters import check_values, describe
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
-from brainevent.projections.values import check_values, describe
 
 
 @dataclass(frozen=True, repr=False, eq=False)

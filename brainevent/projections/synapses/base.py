@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import brainunit as u
 import numpy as np
 
-from ..quantities import plain
-from ..values import describe
+from ..parameters import describe
+from ..units import plain
 
 
 def _key(value):

@@ -6,8 +6,8 @@ from typing import Any
 import brainunit as u
 import numpy as np
 
-from ..quantities import plain
-from ..values import describe
+from ..parameters import describe
+from ..units import plain
 from .base import Output
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..connectivity import Connectivity, as_weights, check_shape, is_concrete
-from ..core import kernels, law
+from ..core import law, table
 from ..events import EventArray
 from .csr import CSC, CSR
 
@@ -49,7 +49,7 @@ class JITConnectivity(Connectivity):
             raise TypeError(f"{name}: skip_diagonal is {skip_diagonal!r}, expected the offset of a diagonal, an integer, or None")
         self._set(
             shape=check_shape(shape, name),
-            backend=kernels.check_backend(backend),
+            backend=table.check_backend(backend),
             prob=_as_probability(prob, name),
             seed=_as_seed(seed, name),
             major=self.native if corder is None else int(corder),
@@ -95,7 +95,7 @@ class JITConnectivity(Connectivity):
 
     def _bare(self):
         """The structure alone, with the backend that is asked for."""
-        return self.replace(data=None, fold=None, precision=None, backend=kernels.requested(self))
+        return self.replace(data=None, fold=None, precision=None, backend=table.requested(self))
 
     # -- what a format provides ---------------------------------------------------------------------------------------------
 
@@ -111,6 +111,15 @@ class JITConnectivity(Connectivity):
 
     def promoted(self, w):
         return self.replace(data=w) if w.dtype == self.dtype else self.replace(data=w, precision=str(self.dtype))
+
+    def check_path(self, path):
+        """Drawn line by line, a matrix is delivered from where its lines are."""
+        if path == ("event" if self.major else "dense"):
+            lines, have = (("sources", "event"), ("targets", "dense"))[self.major]
+            raise table.BackendError(
+                f'path="{path}" on {self!r}: its lines are the {lines}, so "{have}" is the only path: use path="auto", '
+                + ("a matrix drawn by rows (corder=False)" if self.major else 'or format="csr"')
+            )
 
     def transpose(self, axes=None):
         new = object.__new__(self.mirror)
@@ -294,7 +303,7 @@ class JITConnectivity(Connectivity):
 @functools.partial(jax.jit, static_argnames="room")
 def _listed(bare, room: int):
     """Synapses of every chunk, and position and n of as many as there is room for."""
-    return kernels.choose("list", type(bare), kernels.current_platform(), bare.backend, jnp.float32).run(bare, room)
+    return table.choose("list", type(bare), table.current_platform(), bare.backend, jnp.float32).run(bare, room)
 
 
 _weighed = jax.jit(law.weigh, static_argnums=4)

@@ -4,18 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..backends.numba_ffi import call, threads
-from ..core import law as laws
-from ..core.kernels import kernel
-from ..core.paths import check_drawn_path
-from ..core.reference_jitc import gathered, spread, summed
-from ..formats.drawn import JITConnectivity
-from . import numba_walks as walks
-from .numba_deposit import EVENT, GATHER, factor_of, fade
-from .numba_law import NOWHERE, Law, chunks_of
-from .numba_pieces import OK, active
-from .numba_stored import SERVED
-from .numba_walks import gather_blocks, scatter_blocks, scatter_lines
+from ...core import law as laws
+from ...core.columns import gathered, spread, summed
+from ...core.table import kernel
+from ...formats.jit_connectivity import JITConnectivity
+from .bridge.ffi import call, threads
+from .deposit import EVENT, GATHER, factor_of, fade
+from .kernels import jitc as walks
+from .kernels.jitc import gather_blocks, scatter_blocks, scatter_lines
+from .kernels.law import NOWHERE, Law, chunks_of
+from .kernels.operands import OK, active
+from .stored import SERVED
 
 THREADED_WORK = 20_000  # synapses of a call above which a second thread (about 10 us) is worth waking: one takes 4 ns or more
 
@@ -142,7 +141,7 @@ def deposit_gather(target, counts, decay, x, scale, w, fold, window, law, blocks
 @kernel("deposit", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED)
 def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     """The one path there is: from the active lines, or, where the lines are targets, by walking all of them."""
-    check_drawn_path(A, path)
+    A.check_path(path)
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     data, fold = _parameters(A)
     scale, w = (jnp.reshape(A.data, 1), None) if A.kind is None else (jnp.ones(1, target.dtype), data)

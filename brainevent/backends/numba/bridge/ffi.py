@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from brainevent.backends import numba_cache
-from brainevent.backends.numba_abi import DTYPE_CODES, handler_source
+from . import disk_cache
+from .abi import DTYPE_CODES, handler_source
 
 __all__ = ["FAILURES", "call", "serves", "threads"]
 
@@ -137,19 +137,19 @@ def _target(kernel, operands, results):
 def _register(kernel, operands, results):
     """Load or compile the handler, hand it to XLA, and return its name, the same in every process."""
     _numba()
-    from brainevent.backends import numba_frame
+    from . import call_frame  # imports numba
 
     name = _name(kernel)
     serial = threads()[0] == 1  # asked of every kernel: machine code from disk may need the symbols that numba's threads define
     function = getattr(kernel, "py_func", kernel)
     line = f"kernel = abi.imported({function.__module__!r}, {function.__qualname__!r}, serial={serial})"
     try:
-        if numba_cache.keeps(kernel):
+        if disk_cache.keeps(kernel):
             source = handler_source(name, line, operands, results, FAILURES)
-            handler = numba_cache.load(source, function.__module__, name)
+            handler = disk_cache.load(source, function.__module__, name)
         else:
             source = handler_source(name, "", operands, results, FAILURES)
-            handler = numba_cache.compile_in_memory(source, numba_frame.compiled(kernel, serial))
+            handler = disk_cache.compile_in_memory(source, call_frame.compiled(kernel, serial))
     except Exception as error:
         error.add_note(f"while compiling {name} for operands {operands} and outputs {results}")
         raise

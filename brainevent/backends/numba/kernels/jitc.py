@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from .numba_law import Law, chunks_of, scratch, sign_of, unit_of, visits, walk, weigh
-from .numba_pieces import OK, active, active_rows, value, weight
+from .law import Law, chunks_of, scratch, sign_of, unit_of, visits, walk, weigh
+from .operands import OK, active, active_rows, value, weight
 
 PARTS = 32  # that the lines of a pull-back are summed in, at most
 

@@ -82,8 +82,8 @@ def handler_source(name, kernel_line, operands, results, failures):
     numbers = iter(range(len(leaves) + len(results)))
     arguments = [_argument(part, numbers) for part in (*operands, *results)]
     return "\n".join([
-        f'"""XLA FFI handler of {name}, written by brainevent.backends.numba_abi."""',
-        "from brainevent.backends import numba_frame as abi",
+        f'"""XLA FFI handler of {name}, written by brainevent.backends.numba.bridge.abi."""',
+        "from brainevent.backends.numba.bridge import call_frame as abi",
         kernel_line,
         "null, status_of = abi.null, abi.status_of",
         f"answers_probe = abi.probe_of{api_version()}",

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ..backends.numba_intrinsics import count_trailing_zeros, load_word
+from ..bridge.intrinsics import count_trailing_zeros, load_word
 
 OK, ID_OUT_OF_RANGE, BAD_POINTER = 0, 1, 2
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ..core import law
+from ....core import law
 
 WORD, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 M0, M1 = (np.uint64(m) for m in law.MULTIPLIERS)

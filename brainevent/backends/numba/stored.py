@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..backends.numba_ffi import call, threads
-from ..core.kernels import kernel
-from ..formats.compressed import Compressed
-from ..formats.coo import COO
-from ..formats.dense import Dense
-from . import numba_compressed as lines
-from . import numba_plain as plain
+from ...core.table import kernel
+from ...formats.compressed import Compressed
+from ...formats.coo import COO
+from ...formats.dense import Dense
+from .bridge.ffi import call, threads
+from .kernels import compressed as lines
+from .kernels import coo, dense
 
 SERVED = ("float32", "float64")
 THREADED_WORK = 100_000  # synapses of a call above which fork and join (about 10 us) is worth a second thread
@@ -75,11 +75,11 @@ def propagate_pairs(A, x, *, dtype, transpose, event, batched):
     source, target = (A.row, A.col) if transpose else (A.col, A.row)
     x, m = _operand(x, dtype), A.shape[int(transpose)]
     if x.ndim == 1:
-        run = plain.pairs_by_source if A.ordered and transpose else plain.pairs
+        run = coo.pairs_by_source if A.ordered and transpose else coo.pairs
         return call(run, _out((m,), dtype), x, A.data, source, target)
     wide = _columns(x, batched)
     weights = A.data if A.data is None or batched else A.data[None]
-    out = call(plain.pairs_batch, _out((wide.shape[0], m, wide.shape[2]), dtype), wide, weights, source, target)
+    out = call(coo.pairs_batch, _out((wide.shape[0], m, wide.shape[2]), dtype), wide, weights, source, target)
     return out.reshape(*x.shape[: int(batched)], m, *x.shape[int(batched) + 1 :])
 
 
@@ -88,7 +88,7 @@ def correlate_pairs(A, ct, x, *, wshape, transpose, event, batched):
     """The product of what stands at the two ends of every coordinate."""
     source, target = (A.row, A.col) if transpose else (A.col, A.row)
     ct, x = _columns(ct, batched), _columns(_operand(x, ct.dtype), batched)
-    flat = call(plain.pairs_outer, _out((ct.shape[0], A.nse), ct.dtype), ct, x, source, target)
+    flat = call(coo.pairs_outer, _out((ct.shape[0], A.nse), ct.dtype), ct, x, source, target)
     return flat if batched else flat[0]
 
 
@@ -98,13 +98,13 @@ def propagate_full(A, x, *, dtype, transpose, event, batched):
     x, m = _operand(x, dtype), A.shape[int(transpose)]
     if x.ndim == 1:
         if threads()[0] == 1 or A.nse < THREADED_ENTRIES:
-            return call(plain.dense_rows if transpose else plain.dense_columns, _out((m,), dtype), x, A.data)
-        run, split = plain.dense_rows_threaded if transpose else plain.dense_columns_threaded, np.array([threads()[0]], np.int32)
+            return call(dense.dense_rows if transpose else dense.dense_columns, _out((m,), dtype), x, A.data)
+        run, split = dense.dense_rows_threaded if transpose else dense.dense_columns_threaded, np.array([threads()[0]], np.int32)
         return call(run, _out((m,), dtype), x, A.data, split, np.array([THREADED_ENTRIES], np.int32))
     wide = _columns(x, batched)
     weights = A.data if batched else A.data[None]
     weights = weights if transpose else jnp.swapaxes(weights, 1, 2)
-    out = call(plain.dense_rows_batch, _out((wide.shape[0], wide.shape[2], m), dtype), wide, weights)
+    out = call(dense.dense_rows_batch, _out((wide.shape[0], wide.shape[2], m), dtype), wide, weights)
     return jnp.swapaxes(out, 1, 2).reshape(*x.shape[: int(batched)], m, *x.shape[int(batched) + 1 :])
 
 
@@ -113,5 +113,5 @@ def correlate_full(A, ct, x, *, wshape, transpose, event, batched):
     """The outer product, summed over columns."""
     ct, x = _columns(ct, batched), _columns(_operand(x, ct.dtype), batched)
     left, right = (x, ct) if transpose else (ct, x)
-    out = call(plain.dense_outer, _out((ct.shape[0], *wshape), ct.dtype), left, right)
+    out = call(dense.dense_outer, _out((ct.shape[0], *wshape), ct.dtype), left, right)
     return out if batched else out[0]

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from ..connectivity import Connectivity
-from ..formats.dense import Dense
-from .kernels import kernel
+from ...connectivity import Connectivity
+from ...core.table import kernel
+from ...formats.dense import Dense
 
 
 def accumulator(dtype):

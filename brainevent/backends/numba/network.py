@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from numba import njit
 
-from ..backends.numba_ffi import call
-from ..backends.numba_intrinsics import load_word
-from ..core.inplace import packed_size
-from ..core.kernels import kernel
-from .numba_pieces import OK
+from ...core.table import kernel
+from ...core.updates import packed_size
+from .bridge.ffi import call
+from .bridge.intrinsics import load_word
+from .kernels.operands import OK
 
 
 @njit

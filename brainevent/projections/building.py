@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import brainunit as u
 import numpy as np
 
-from ..core import paths
 from .inputs import PoissonInput
 from .population import Population
 from .projection import Projection
@@ -79,7 +78,7 @@ def generator(seed: int, *words: str) -> np.random.Generator:
 def device_matrix(projection: Projection):
     """`(matrix, mirror)` with plain weights, as a delivery takes them; the mirror only where gathering may pay."""
     matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
-    return matrix, matrix.regrouped() if paths.wants_mirror(matrix, projection.path) else None
+    return matrix, matrix.by_target(projection.path)
 
 
 def warn_of_odd_strength(projection: Projection, stacklevel: int):

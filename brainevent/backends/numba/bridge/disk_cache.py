@@ -26,7 +26,7 @@ import numpy as np
 __all__ = ["compile_in_memory", "directory", "keeps", "load"]
 
 _PACKAGE = "brainevent"
-_ADAPTER = tuple(f"brainevent.backends.{name}" for name in ("numba_abi", "numba_cache", "numba_ffi", "numba_frame", "numba_intrinsics"))
+_BRIDGE = tuple(f"brainevent.backends.numba.bridge.{name}" for name in ("abi", "call_frame", "disk_cache", "ffi", "intrinsics"))
 _STAMP = 1_000_000_000  # modification time of every generated file: two processes may both write one, and numba compares times
 _DIGITS = 20
 _MAX_AGE = 30 * 24 * 3600  # seconds since last used
@@ -156,7 +156,7 @@ def _fingerprint(module):
     import llvmlite.binding
     import numba
 
-    sources = sorted(_sources(module, *_ADAPTER).items())
+    sources = sorted(_sources(module, *_BRIDGE).items())
     settings = sorted((key, value) for key, value in os.environ.items() if key.startswith("NUMBA_"))
     processor = llvmlite.binding.get_host_cpu_name(), platform.machine()
     versions = numba.__version__, llvmlite.__version__, jaxlib.version.__version__, np.__version__, sys.version
@@ -179,7 +179,7 @@ def _sources(*modules):
 @cache
 def _file_of(module):
     """The source file of a module of brainevent, found without importing it; None for a name that is no module."""
-    base = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    base = Path(__file__).parents[3].joinpath(*module.split(".")[1:])
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 

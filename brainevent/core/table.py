@@ -2,7 +2,7 @@
 
 A kernel is registered under (operation, format class, platform, backend) and found along the class's MRO. An explicit request
 (`backend("xla")`, `A.with_backend("xla")`) is served or refused with an error, never replaced; the automatic choice walks
-`PREFERENCE` and may fall back, and `explain` says what it took and why.
+`BACKENDS` and may fall back, and `explain` says what it took and why.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
 OPERATIONS = ("propagate", "correlate")  # what users can ask about; the in-place operations of a network stand in the same table
-PREFERENCE = {"cpu": ("numba", "xla"), "cuda": ("xla",), "rocm": ("xla",), "tpu": ("xla",)}
-BACKENDS = {
-    "xla": ("brainevent.core.reference", "brainevent.core.reference_jitc", "brainevent.core.inplace", "brainevent.core.paths"),
-    "numba": tuple(f"brainevent.kernels.numba_{name}" for name in ("stored", "jitc", "network", "deposit")),
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+BACKENDS = {  # name: the platforms it serves, the first that serves one being the automatic choice there; its folder is `backends/name`
+    "numba": ("cpu",),
+    "xla": PLATFORMS,
 }
 
 
@@ -138,10 +138,11 @@ def is_scalar(w) -> bool:
 
 @functools.cache
 def _load(name: str) -> str | None:
-    """Import a backend's kernels; the reason if that is impossible, else None."""
+    """Import the kernels that a backend lists in `KERNELS`; the reason if that is impossible, else None."""
+    folder = f"brainevent.backends.{name}"
     try:
-        for module in BACKENDS[name]:
-            importlib.import_module(module)
+        for module in importlib.import_module(folder).KERNELS:
+            importlib.import_module(f"{folder}.{module}")
     except ImportError as error:
         return f"{name} cannot be imported ({error})"
     return None
@@ -165,7 +166,7 @@ def _find(operation, cls, platform, name, dtype) -> tuple[Kernel | None, str]:
 def choose(operation: str, cls: type, platform: str, request: str | None, dtype) -> Choice:
     """The kernel for an operation on a format class; raises `BackendError` if a requested backend cannot serve."""
     said = []
-    for name in (request,) if request else PREFERENCE[platform]:
+    for name in (request,) if request else (name for name, platforms in BACKENDS.items() if platform in platforms):
         found, why = _find(operation, cls, platform, name, np.dtype(dtype))
         said.append(why)
         if found is not None:
@@ -194,8 +195,8 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
     if operation not in OPERATIONS:
         raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
     platform = platform or current_platform()
-    if platform not in PREFERENCE:
-        raise ValueError(f"unknown platform {platform!r}: expected one of {tuple(PREFERENCE)}")
+    if platform not in PLATFORMS:
+        raise ValueError(f"unknown platform {platform!r}: expected one of {PLATFORMS}")
     dtype = jnp.result_type(float) if A.data is None else A.dtype
     choice = choose(operation, type(A), platform, requested(A), dtype)
     about, _ = _find("about", type(A), platform, choice.backend, dtype)  # what a backend has to say of itself: its threads

@@ -1,6 +1,6 @@
 """Reading XLA's call frame from inside a numba handler: intrinsics that the generated handlers call, and nothing else does.
 
-Offsets are in 64-bit words; `numba_abi` has checked them against the header of the installed jaxlib.
+Offsets are in 64-bit words; `abi` has checked them against the header of the installed jaxlib.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from brainevent.backends.numba_abi import CALL_FRAME_SIZE, DTYPE_CODES, EXCEPTION
+from .abi import CALL_FRAME_SIZE, DTYPE_CODES, EXCEPTION
 
 _I32, _I64, _BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 _FALSE, _TRUE = ir.Constant(ir.IntType(1), 0), ir.Constant(ir.IntType(1), 1)

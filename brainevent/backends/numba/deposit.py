@@ -6,17 +6,17 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ..backends.numba_ffi import call, threads
-from ..core.kernels import BackendError, kernel
-from ..core.paths import COSTS, TAKEN
-from ..events import EventArray
-from ..formats.compressed import Compressed
-from ..formats.coo import COO
-from ..formats.dense import Dense
-from .numba_compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
-from .numba_pieces import OK, active, ids_of
-from .numba_plain import add_rows
-from .numba_stored import SERVED, THREADED_WORK
+from ...core.path_choice import COSTS, TAKEN
+from ...core.table import BackendError, kernel
+from ...events import EventArray
+from ...formats.compressed import Compressed
+from ...formats.coo import COO
+from ...formats.dense import Dense
+from .bridge.ffi import call, threads
+from .kernels.compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
+from .kernels.dense import add_rows
+from .kernels.operands import OK, active, ids_of
+from .stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from .numba_pieces import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, flat, ids_of, span, value, weight
 
 LONG_LINE = 400  # synapses: a block of a shorter line costs as much to find as to add
 FAR_TARGETS = 1 << 20  # bytes: beyond the second-level cache two cores have two caches

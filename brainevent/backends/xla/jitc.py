@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from ..formats.drawn import JITConnectivity
-from . import law
-from .kernels import BackendError, kernel
-from .reference import accumulator
+from ...core import law
+from ...core.columns import gathered, spread, summed
+from ...core.table import BackendError, kernel
+from ...formats.jit_connectivity import JITConnectivity
+from .stored import accumulator
 
 BLOCKS = 8  # of four words, drawn at a time for each chunk of a block
 VALUES = 1 << 18  # values at a time that a block of chunks may spread out, over its words and columns
@@ -69,30 +70,6 @@ def _weights(A, line, position, dtype):
     if data.ndim == 1:
         return law.weigh(*data, n, fold, A.kind).astype(dtype)
     return law.weigh(data[:, 0], data[:, 1], n[..., None], fold, A.kind).astype(dtype)
-
-
-def spread(A, v, batched):
-    """`(A, v)` for kernels of many columns: v as `(n, columns)`, A with one pair of parameters a column."""
-    if not batched:
-        v = v if v.ndim == 2 else v[:, None]
-        return (A if A.data is None else A.replace(data=jnp.broadcast_to(A.data, (v.shape[1], 2)))), v
-    v = v if v.ndim == 3 else v[..., None]
-    b, n, k = v.shape
-    A = A if A.data is None else A.replace(data=jnp.repeat(A.data, k, axis=0))
-    return A, jnp.moveaxis(v, 1, 0).reshape(n, b * k)
-
-
-def gathered(out, like, batched):
-    """A result `(m, columns)` in the shape that belongs to an operand like `like`."""
-    if not batched:
-        return out.reshape(out.shape[0], *like.shape[1:])
-    b, m = like.shape[0], out.shape[0]
-    return jnp.moveaxis(out.reshape(m, b, -1), 1, 0).reshape(b, m, *like.shape[2:])
-
-
-def summed(sums, like, batched):
-    """Sums `(columns, 2)` of a pull-back, over the columns of each example."""
-    return sums.reshape(like.shape[0], -1, 2).sum(1) if batched else sums.sum(0)
 
 
 def _active(v):

@@ -1,0 +1,1 @@
+"""The machine code: functions for numba to compile, which know arrays and nothing of formats."""

@@ -1,0 +1,3 @@
+"""The `xla` backend: every operation in plain jax.numpy, on any platform; the reference, and what the others fall back to."""
+
+KERNELS = ("stored", "jitc", "network")  # the modules that register kernels

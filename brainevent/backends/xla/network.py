@@ -1,0 +1,46 @@
+"""XLA kernels of a running network: threshold and reset, bits, rings, deliveries."""
+
+import jax.numpy as jnp
+
+from ...core.path_choice import TAKEN
+from ...core.table import BackendError, kernel
+from ...core.updates import add_arriving, packed_size
+from ...formats.dense import Dense
+from ...formats.jit_connectivity import JITConnectivity
+
+
+@kernel("fire", object, backend="xla")
+def fire_xla(V, wait, threshold, reset, hold):
+    spikes = jnp.asarray(threshold, V.dtype) < V
+    wait = jnp.where(spikes, jnp.asarray(hold, wait.dtype), jnp.maximum(wait - 1, 0))
+    return jnp.where(spikes, jnp.asarray(reset, V.dtype), V), wait, spikes
+
+
+@kernel("pack", object, backend="xla")
+def pack_xla(spikes):
+    padding = 8 * packed_size(spikes.shape[0]) - spikes.shape[0]
+    return jnp.packbits(jnp.pad(spikes, (0, padding)), bitorder="little")
+
+
+@kernel("ring_exchange", object, backend="xla")
+def ring_exchange_xla(ring, step, spikes, delays):
+    slots, n = ring.shape[0], spikes.shape[0]
+    ring = ring.at[step % slots].set(pack_xla(spikes))
+    rows = jnp.stack([ring[(step - delay) % slots] for delay in delays])
+    return ring, jnp.unpackbits(rows, axis=1, count=n, bitorder="little").astype(bool)
+
+
+@kernel("deposit", JITConnectivity, backend="xla")
+def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
+    """The one path there is."""
+    A.check_path(path)
+    return add_arriving(target, A, spikes, decay, window), counts.at[TAKEN.index("gather" if A.major else "event")].add(1)
+
+
+@kernel("deposit", object, backend="xla")
+def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
+    """XLA walks every synapse whatever the spikes, so there is one path, and it cannot be "event"."""
+    if path == "event":
+        raise BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
+    taken = TAKEN.index("dense" if isinstance(A, Dense) else "gather")
+    return add_arriving(target, A, spikes, decay, window), counts.at[taken].add(1)

@@ -1,0 +1,96 @@
+"""Operations on the large buffers of a running network: pack spikes, keep them in a ring, deposit them at their targets.
+
+Where a backend has a kernel of its own (numba on CPU) the buffer is updated in place: the call both updates and returns what the
+step reads, so that XLA never has a reason to copy. Everywhere else plain XLA does the same.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import table
+from .operator import propagate
+
+
+def _choose(operation, A=None, dtype=np.float32):
+    return table.choose(operation, type(A) if A is not None else object, table.current_platform(), table.requested(A), dtype).run
+
+
+def packed_size(n: int) -> int:
+    """Bytes that hold n spikes as bits, in whole 64-bit words."""
+    return (n + 63) // 64 * 8
+
+
+def pack(spikes):
+    """Spikes, bool (n,), as bits: uint8 (packed_size(n),), the first neuron lowest."""
+    return _choose("pack")(spikes)
+
+
+def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
+    """Write this step's spikes into a ring of bits, and read those that are due.
+
+    Args:
+      ring: uint8 (slots, packed_size(n)), slots > max(delays).
+      step: int32 scalar, the number of this step.
+      spikes: bool (n,).
+      delays: distinct delays in steps, at least 0.
+
+    Returns:
+      `(ring, due)`, due bool (len(delays), n): the spikes of `step - delay`.
+    """
+    return _choose("ring_exchange")(ring, step, spikes, delays)
+
+
+def fire(V, wait, threshold, reset, hold):
+    """Threshold, reset and refractory count of one step, in one pass over memory.
+
+    Args:
+      V: integrated potentials, floats (n,), held already where `wait > 1`.
+      wait: int32 (n,), 0 for neurons that are free, else how many steps until they are.
+      threshold, reset: in the unit of V, scalars or (n,).
+      hold: int32, steps from a spike until V moves again, scalar or (n,).
+
+    Returns:
+      `(V, wait, spikes)`: V reset where it passed the threshold, the count of this step's end, and the spikes, bool (n,).
+    """
+    return _choose("fire", dtype=V.dtype)(V, wait, threshold, reset, hold)
+
+
+def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):
+    """Let the state of the post neurons decay and add what the spikes deliver, by the path that is cheapest for this step's spikes.
+
+    Args:
+      target: plain floats (size of the post population,); updated in place where the backend can.
+      counts: int32 (3,), how often each path of `TAKEN` ran; updated.
+      A: a connectivity of plain weights, shape (n_pre, n_post).
+      mirror: the same matrix grouped by target, or None.
+      spikes: bool (size of the pre population,).
+      decay: a factor on the target before anything is added, scalar or one a neuron; None for no decay.
+      window: `(pre_start, pre_stop, post_start, post_stop)`, the slices that A connects.
+      path: "auto", "event" or "dense".
+
+    Returns:
+      `(target, counts)`.
+    """
+    run = _choose("deposit", A, target.dtype)
+
+    @jax.custom_jvp
+    def add(target, weights, spikes):
+        return run(target, counts, A.replace(data=weights), mirror, spikes, decay=decay, window=window, path=path)
+
+    @add.defjvp
+    def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
+        def plain(target, weights, spikes):
+            return add_arriving(target, A.replace(data=weights), spikes, decay, window)
+
+        tangent = jax.jvp(plain, primals, tangents)[1]
+        return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
+
+    return add(target, A.data, spikes)
+
+
+def add_arriving(target, A, spikes, decay, window):
+    """The same as a plain product, with the derivatives of one."""
+    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
+    pre, post = slice(*window[:2]), slice(*window[2:])
+    return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=True))
