@@ -20,26 +20,22 @@ INTERNAL_FAILURES = {
     "this is a bug in brainevent, or a jaxlib with another call frame",
 }
 
-_HEAD = ("size_t struct_size", "XLA_FFI_Extension_Base* extension_start")
-_BUFFERS = ("int64_t size", "{}Type* types", "void** {}s")
+_HEAD = ("size_t struct_size", "* extension_start")
 _LAYOUT = {  # the structs the handlers read, and whether later jaxlibs may append fields without moving the ones read here
-    "XLA_FFI_Extension_Base": (("size_t struct_size", "XLA_FFI_Extension_Type type", "struct XLA_FFI_Extension_Base* next"), False),
+    "XLA_FFI_Extension_Base|XLA_FFI_InternalExtension": (("size_t struct_size", "XLA_FFI_(Internal)?Extension_Type type", "* next"), False),
     "XLA_FFI_Api_Version": ((*_HEAD, "int major_version", "int minor_version"), False),
-    "XLA_FFI_Buffer": ((*_HEAD, "XLA_FFI_DataType dtype", "void* data", "int64_t rank", "int64_t* dims"), True),
-    "XLA_FFI_Args": ((*_HEAD, "int64_t size", "XLA_FFI_ArgType* types", "void** args"), False),
-    "XLA_FFI_Rets": ((*_HEAD, "int64_t size", "XLA_FFI_RetType* types", "void** rets"), False),
+    "XLA_FFI_Buffer": ((*_HEAD, "XLA_FFI_DataType dtype", "* data", "int64_t rank", "* dims"), True),
+    "XLA_FFI_Args": ((*_HEAD, "int64_t size", "* types", "* args"), False),
+    "XLA_FFI_Rets": ((*_HEAD, "int64_t size", "* types", "* rets"), False),
     "XLA_FFI_CallFrame": (
-        (*_HEAD, "const XLA_FFI_Api* api", "XLA_FFI_ExecutionContext* ctx", "XLA_FFI_ExecutionStage stage",
-         "XLA_FFI_Args args", "XLA_FFI_Rets rets", "XLA_FFI_Attrs attrs"), True,
+        (*_HEAD, "* api", "* ctx", "XLA_FFI_ExecutionStage stage", "XLA_FFI_Args args", "XLA_FFI_Rets rets", "XLA_FFI_Attrs attrs"), True,
     ),
-    "XLA_FFI_Error_Create_Args": ((*_HEAD, "const char* message", "XLA_FFI_Error_Code errc"), True),
+    "XLA_FFI_Error_Create_Args": ((*_HEAD, "* message", "XLA_FFI_Error_Code errc"), True),
     "XLA_FFI_Metadata": (("size_t struct_size", "XLA_FFI_Api_Version api_version"), True),
-    "XLA_FFI_Metadata_Extension": (("XLA_FFI_Extension_Base extension_base", "XLA_FFI_Metadata* metadata"), True),
-    "XLA_FFI_Api": (
-        (*_HEAD, "XLA_FFI_Api_Version api_version", "const XLA_FFI_InternalApi* internal_api",
-         "_XLA_FFI_API_STRUCT_FIELD(XLA_FFI_Error_Create)"), True,
-    ),
+    "XLA_FFI_Metadata_Extension": (("XLA_FFI_(Extension_Base|InternalExtension) extension_base", "* metadata"), True),
+    "XLA_FFI_Api": ((*_HEAD, "XLA_FFI_Api_Version api_version", "* internal_api", "_XLA_FFI_API_STRUCT_FIELD(XLA_FFI_Error_Create)"), True),
 }  # fmt: skip
+"""{name of the struct: (its fields, may grow)}: names are alternatives of what jaxlib has called it, a pointer is one to anything."""
 
 
 @cache
@@ -62,14 +58,24 @@ def _version_in(header):
     """(major, minor) from the text of c_api.h; ValueError if a struct differs from `_LAYOUT`."""
     code = re.sub(r"//[^\n]*", "", header)
     for struct, (expected, may_grow) in _LAYOUT.items():
-        body = re.search(rf"struct {struct} \{{(.*?)\}}", code, re.DOTALL)
-        fields = tuple(" ".join(field.split()) for field in body[1].split(";") if field.strip()) if body else ()
-        if (fields[: len(expected)] if may_grow else fields) != expected:
+        body = re.search(rf"struct (?:{struct}) \{{(.*?)\}}", code, re.DOTALL)
+        fields = tuple(_field(text) for text in body[1].split(";") if text.strip()) if body else ()
+        alike = len(fields) >= len(expected) if may_grow else len(fields) == len(expected)
+        if not (alike and all(_same(*pair) for pair in zip(fields, expected))):
             raise ValueError(f"struct {struct} has the fields {fields}, expected {expected}")
     numbers = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", code))
     if len(numbers) != 2:
         raise ValueError("it defines no XLA_FFI_API_MAJOR and XLA_FFI_API_MINOR")
     return int(numbers["MAJOR"]), int(numbers["MINOR"])
+
+
+def _field(text):
+    """A declaration in one line; of a pointer only that it is one, and its name."""
+    return re.sub(r"^[^*]*\*+", "*", " ".join(text.split()))
+
+
+def _same(field, expected):
+    return field == expected or re.fullmatch(expected.replace("*", r"\*"), field) is not None
 
 
 def handler_source(name, kernel_line, operands, results, failures):
