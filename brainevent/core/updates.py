@@ -4,6 +4,8 @@ Where a backend has a kernel of its own (numba on CPU) the buffer is updated in 
 step reads, so that XLA never has a reason to copy. Everywhere else plain XLA does the same.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +32,8 @@ def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
     """Write this step's spikes into a ring of bits, and read those that are due.
 
     Args:
-      ring: uint8 (slots, packed_size(n)), slots > max(delays).
-      step: int32 scalar, the number of this step.
+      ring: uint8 (slots, packed_size(n)), slots > max(delays); a power of two, where steps may pass 2^31.
+      step: int32 scalar, the number of this step modulo 2^32.
       spikes: bool (n,).
       delays: distinct delays in steps, at least 0.
 
@@ -72,21 +74,26 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
     Returns:
       `(target, counts)`.
     """
-    run = _choose("deposit", A, target.dtype)
+    return _deposit((_choose("deposit", A, target.dtype), window, path), target, counts, A, mirror, spikes, decay)
 
-    @jax.custom_jvp
-    def add(target, weights, spikes):
-        return run(target, counts, A.replace(data=weights), mirror, spikes, decay=decay, window=window, path=path)
 
-    @add.defjvp
-    def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
-        def plain(target, weights, spikes):
-            return add_arriving(target, A.replace(data=weights), spikes, decay, window)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _deposit(how, target, counts, A, mirror, spikes, decay):
+    run, window, path = how
+    return run(target, counts, A, mirror, spikes, decay=decay, window=window, path=path)
 
-        tangent = jax.jvp(plain, primals, tangents)[1]
-        return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
-    return add(target, A.data, spikes)
+@_deposit.defjvp
+def _deposit_jvp(how, primals, tangents):
+    """The in-place call has no derivative of its own; the plain product has the same one."""
+    _, window, _ = how
+    (target, counts, A, _, spikes, decay), (dt, _, dA, _, ds, df) = primals, tangents
+
+    def plain(target, weights, spikes, decay):
+        return add_arriving(target, A.replace(data=weights), spikes, decay, window)
+
+    tangent = jax.jvp(plain, (target, A.data, spikes, decay), (dt, dA.data, ds, df))[1]
+    return _deposit(how, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
 def add_arriving(target, A, spikes, decay, window):

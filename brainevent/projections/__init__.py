@@ -1,5 +1,6 @@
 """Networks of populations and projections: `Projection(pre, connectivity, synapse, post)`, `Network(...).run(...)`."""
 
+from . import precision as precision  # before anything imports brainstate
 from .distributions import Constant, Exponential, Gamma, LogNormal, Normal, TruncNormal, Uniform
 from .inputs import PoissonInput
 from .network import Network

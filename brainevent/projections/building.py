@@ -13,17 +13,12 @@ from .projection import Projection
 
 
 def populations_of(parts) -> list[Population]:
-    """Every population once, in the order of appearance, named."""
-    found: list[Population] = []
+    """Every population once, named: first those that are parts themselves, then those that others join, in the order of appearance."""
     for part in parts:
         if not isinstance(part, (Projection, PoissonInput, Population)):
             raise TypeError(f"Network takes projections, Poisson inputs and populations, one by one (Network(*parts)), got {part!r}")
-        ends = (
-            [part] if isinstance(part, Population) else [getattr(part, side).population for side in ("pre", "post") if hasattr(part, side)]
-        )
-        for end in ends:
-            if not any(end is other for other in found):
-                found.append(end)
+    joined = (getattr(part, end).population for part in parts for end in ("pre", "post") if hasattr(part, end))
+    found = list({id(p): p for p in (*(part for part in parts if isinstance(part, Population)), *joined)}.values())
     _name(found)
     return found
 
@@ -49,16 +44,26 @@ def check_new(projections: list[Projection]):
             raise ValueError(f"{projection.name} is {where}: make a new Projection")
 
 
-def check_steps(populations: list[Population], projections: list[Projection]):
-    """Populations that ran before keep the dt they ran with, and a network has one."""
-    ran = [population for population in populations if population.dt is not None]
-    for population in ran:
-        if population.dt != ran[0].dt:
-            across = [p.name for p in projections if {p.pre.population.dt, p.post.population.dt} == {population.dt, ran[0].dt}]
-            joined = f" (joined by {', '.join(across)})" if across else ""
+def take_over(populations: list[Population], network, stacklevel: int):
+    """Make the populations those of a new network, which draws their states anew; the networks they were in run no more."""
+    for population in populations:
+        before = population.network
+        if before is not None and before is not network and before.first_step:
+            warnings.warn(
+                f"population {population.label} was in a network that has run {before.first_step} steps: it starts anew in this one, and "
+                "that one cannot run any more: make a population for each network",
+                stacklevel=stacklevel,
+            )
+        population.network = network
+
+
+def check_own(populations: list[Population], network):
+    """Raise if another network has taken one of the populations."""
+    for population in populations:
+        if population.network is not network:
             raise ValueError(
-                f"population {ran[0].label} ran with dt = {ran[0].dt} ms and population {population.label} with dt = "
-                f"{population.dt} ms{joined}: a network has one dt, make the populations anew"
+                f"population {population.label} is in another network now, which drew its states anew: build this network again, "
+                "with populations of its own"
             )
 
 
@@ -72,7 +77,7 @@ def numbered(words: Iterable[str]):
 
 def generator(seed: int, *words: str) -> np.random.Generator:
     """A random generator keyed by the seed and by words, so that what is drawn does not depend on the order of drawing."""
-    return np.random.default_rng([seed & 0xFFFFFFFFFFFFFFFF, *(zlib.crc32(word.encode()) for word in words)])
+    return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])
 
 
 def device_matrix(projection: Projection):

@@ -1,11 +1,15 @@
 """External input: currents given to `run(inputs=...)`, and `PoissonInput`, many independent Poisson trains onto each neuron."""
 
+import warnings
+
 import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
-from .parameters import digest
+from .clock import random_bits
+from .parameters import describe, digest
 from .population import Population, View, as_view
 from .synapses.base import Synapse
 from .units import per_neuron
@@ -48,12 +52,12 @@ class PoissonInput:
         return repr(self), digest(self.weight, self.synapse)
 
     def __repr__(self):
-        return f"PoissonInput({self.post.label}, n={self.n}, rate={self.rate})"
+        return f"PoissonInput({self.post.label}, n={self.n}, rate={describe(self.rate)})"
 
     def counts(self, key, dt: float):
         """The number of spikes each post neuron gets in one step, float (post.size,)."""
         mean = float(self.n * self.rate_kHz * dt)
-        bits = jax.random.bits(key, (self.post.size,), jnp.uint32)
+        bits = random_bits(key, self.post.size)
         return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(jnp.result_type(float))
 
 
@@ -66,10 +70,16 @@ def poisson_table(mean: float) -> np.ndarray:
 
 
 class External:
-    """The currents of one run: constants and arrays are operands of the compiled loop, functions of time are traced into it."""
+    """The currents of one run: constants and arrays are operands of the compiled loop, functions of time become part of it.
 
-    def __init__(self, inputs, populations):
-        self.functions: list[tuple[View, object]] = []
+    Args:
+      inputs: as `Network.run` takes them.
+      populations: those of the network.
+      traced: whether functions are traced at once, so that `key` can tell what they compute; else whenever `current` calls them.
+    """
+
+    def __init__(self, inputs, populations, *, traced: bool):
+        self.functions: list[TimeFunction] = []
         self.views: list[View] = []
         self.values = []
         if not isinstance(inputs, (dict, type(None))):
@@ -81,20 +91,30 @@ class External:
             if not any(view.population is population for population in populations):
                 raise ValueError(f"inputs: {view.population!r} is not a population of this network: it has {populations}")
             if callable(current):
-                self.functions.append((view, current))
+                self.functions.append(TimeFunction(view, current, traced))
             else:
                 self.views.append(view)
                 value = per_neuron(current, u.pA, view.size, f"inputs[{view.label}]")
                 self.values.append(np.asarray(value, jnp.result_type(float)))
 
     def key(self):
-        """What a compiled loop depends on: which functions, and the shapes of the values."""
-        return tuple(self.functions), tuple((view, np.shape(value)) for view, value in zip(self.views, self.values))
+        """What a compiled loop depends on: what the functions compute, and the shapes of the values."""
+        return tuple(f.key() for f in self.functions), tuple((view, np.shape(value)) for view, value in zip(self.views, self.values))
+
+    def warn_of_coarse_time(self, end: float, dt: float, stacklevel: int) -> None:
+        """Warn if the time (ms) that functions see gets coarser than a quarter of dt."""
+        step = float(np.spacing(np.asarray(end, jnp.result_type(float))))
+        if self.functions and step > dt / 4:
+            warnings.warn(
+                f"inputs[{self.functions[0].view.label}]: at {end:.6g} ms a function of time sees t in steps of {step:.3g} ms, as 32 bits "
+                f"allow, and dt is {dt:.6g} ms: set jax_enable_x64 before the network is made",
+                stacklevel=stacklevel,
+            )
 
     def current(self, population, values, time):
         """The current (pA) into a population at a time (ms), a scalar or (size,); None if there is none."""
         given = [(view, value) for view, value in zip(self.views, values) if view.population is population]
-        given += [(view, self._evaluated(view, f, time)) for view, f in self.functions if view.population is population]
+        given += [(f.view, f(time)) for f in self.functions if f.view.population is population]
         total = None
         for view, value in given:
             if not view.whole:
@@ -102,13 +122,44 @@ class External:
             total = value if total is None else total + value
         return total
 
-    @staticmethod
-    def _evaluated(view, function, time):
-        current = function(time * u.ms)
+
+class TimeFunction:
+    """A user's function of time, as a plain function from ms to pA.
+
+    Traced once a run: what it computes, not which object it is, decides whether a loop that is compiled already serves it.
+    """
+
+    def __init__(self, view: View, function, traced: bool):
+        self.view, self.function = view, function
+        self.program = jax.make_jaxpr(self._evaluated)(jnp.zeros((), jnp.result_type(float))) if traced else None
+
+    def key(self):
+        """The traced program: its text, and the bytes of its constants."""
+        assert self.program is not None
+        return self.view, str(self.program), tuple(_bytes_of(constant) for constant in self.program.consts)
+
+    def __call__(self, time):
+        return self._evaluated(time) if self.program is None else jaxpr_as_fun(self.program)(time)[0]
+
+    def _evaluated(self, time):
+        what = f"inputs[{self.view.label}]"
+        try:
+            current = self.function(time * u.ms)
+        except jax.errors.JAXTypeError as error:
+            raise TypeError(
+                f"{what}: the function of time cannot be traced; it is called once a run, with t still unknown: no `if`, no float(t), no "
+                "numpy function of t: use u.math (u.math.where for a condition), which work on unknown values"
+            ) from error
         if not u.get_unit(current).has_same_dim(u.pA):
             given = "no unit" if u.get_unit(current).is_unitless else f"unit {u.get_unit(current)}"
-            raise u.UnitMismatchError(f"inputs[{view.label}]: the function returned a value with {given}, expected a current (200 * u.pA)")
+            raise u.UnitMismatchError(f"{what}: the function returned a value with {given}, expected a current (200 * u.pA)")
         number = jnp.asarray(u.Quantity(current).to_decimal(u.pA), jnp.result_type(float))
-        if number.shape not in ((), (view.size,)):
-            raise ValueError(f"inputs[{view.label}]: the function returned shape {number.shape}, expected a scalar or ({view.size},)")
+        if number.shape not in ((), (self.view.size,)):
+            raise ValueError(f"{what}: the function returned shape {number.shape}, expected a scalar or ({self.view.size},)")
         return number
+
+
+def _bytes_of(constant) -> bytes:
+    """What a constant of a traced program holds; random keys have no bytes of their own."""
+    constant = jax.random.key_data(constant) if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key) else constant
+    return np.asarray(constant).tobytes()

@@ -1,8 +1,7 @@
 """`Network`: populations and projections, built from one seed, and the compiled loop that runs them."""
 
 import contextlib
-import functools
-import time
+import threading
 import warnings
 
 import brainstate
@@ -11,19 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import table
+from ..core import path_choice, table
 from ..formats.jit_connectivity import JITConnectivity
-from .building import check_new, check_steps, device_matrix, generator, numbered, populations_of, warn_of_odd_strength
+from .building import check_new, check_own, device_matrix, generator, numbered, populations_of, take_over, warn_of_odd_strength
+from .clock import in_era, root_of, step_of
+from .guards import one_thread, refuse_fork, refuse_tracing, transfers
 from .inputs import External, PoissonInput
-from .interrupt import ctrl_c
+from .interrupt import say
+from .population import plain_state
 from .projection import Projection
 from .recording import Recorder, Run
+from .running import Chunks, loop_for, not_finite
 from .schedule import Schedule
 from .summary import summary
 from .units import plain, steps_of
-
-MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
-CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
 
 
 class Network(brainstate.nn.Module):
@@ -34,7 +34,8 @@ class Network(brainstate.nn.Module):
 
     Args:
       parts: `Projection`s, `PoissonInput`s, and `Population`s (only those that nothing projects from or to need naming).
-      seed: what everything random is drawn from; a population or projection draws the same whatever the order of the parts.
+      seed: what everything random is drawn from, an integer from 0 to 2^64 - 1; a population or projection draws the same whatever the
+        order of the parts.
       dt: the time step; may be given to `run` instead. Once it ran, a network keeps its dt.
 
     Raises:
@@ -50,23 +51,28 @@ class Network(brainstate.nn.Module):
     """
 
     def __init__(self, *parts, seed: int = 0, dt=None):
+        refuse_tracing("Network", seed)
+        refuse_fork("Network")
         super().__init__()
-        if not isinstance(seed, (int, np.integer)):
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
             raise TypeError(f"Network: seed is {seed!r}, expected an integer")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"Network: seed is {seed}, expected an integer from 0 to 2**64 - 1")
         self.seed = int(seed)
         self.populations = populations_of(parts)
         self.projections = [part for part in parts if isinstance(part, Projection)]
         self.drives = [part for part in parts if isinstance(part, PoissonInput)]
         self._dt: float | None = None
         self._loops: dict = {}
+        self._lock = threading.Lock()
         self._states: dict[str, brainstate.State] = {}
-        self._build()
-        if dt is not None:
-            self._set_dt(dt)
+        with transfers():
+            self._build()
+            if dt is not None:
+                self._set_dt(dt)
 
     def _build(self):
         check_new(self.projections)
-        check_steps(self.populations, self.projections)
         ordered = sorted(self.projections, key=Projection.order)  # sums and draws do not depend on the order of the parts
         drives = sorted(self.drives, key=PoissonInput.order)
         keys = [" ".join(words) for words in numbered(repr(drive) for drive in drives)]
@@ -74,6 +80,7 @@ class Network(brainstate.nn.Module):
             projection.build(generator(self.seed, "synapses", *words), generator(self.seed, "weights", *words))
         self.schedule = Schedule(self.populations, ordered, drives, keys)
         self._matrices = [device_matrix(projection) for projection in ordered]
+        take_over(self.populations, self, stacklevel=5)
         self.reset()
         for projection in self.projections:
             warn_of_odd_strength(projection, stacklevel=5)  # the line that made the network: brainstate's metaclass stands between
@@ -99,15 +106,18 @@ class Network(brainstate.nn.Module):
 
     def reset(self):
         """Back to the start: initial states drawn anew from the seed, synapses at zero, no spike under way, step 0."""
+        check_own(self.populations, self)
         for population in self.populations:
-            for name, value in population.initial(generator(self.seed, "initial", population.label)).items():
-                state = getattr(population, name)
-                unit = population.state_units[name]
-                array = jnp.asarray(value) if value.dtype != np.float64 else jnp.asarray(value, jnp.result_type(float))
-                state.restore_value(array if unit is None else u.Quantity(array, unit=unit))
+            population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())
         if self._dt is not None:
             self._keep(self.schedule.rings())
+        self._path_counts = [np.zeros(len(path_choice.TAKEN), np.int64) for _ in self.projections]
+
+    @property
+    def first_step(self) -> int:
+        """The number of the step that comes next, counted from 0."""
+        return step_of(self._states["step"].value)
 
     def _keep(self, values):
         """Set states of the network itself; one that is there stays the same object, which compiled functions hold on to."""
@@ -118,8 +128,15 @@ class Network(brainstate.nn.Module):
                 self._states[key] = brainstate.HiddenState(value)
 
     def path_counts(self, projection):
-        """How often each path of `path_choice.TAKEN` delivered for a projection, int32 (3,)."""
-        return self._states[f"paths{self.schedule.projections.index(projection)}"].value
+        """How often each path of `path_choice.TAKEN` delivered for a projection, int64 (3,)."""
+        index = self.schedule.projections.index(projection)
+        return self._path_counts[index] + np.asarray(self._states[f"paths{index}"].value)
+
+    def _count_paths(self, tree):
+        """Move the counts of the paths taken to the host, where they never overflow."""
+        for index, total in enumerate(self._path_counts):
+            total += np.asarray(tree["kept"][f"paths{index}"])
+            tree["kept"][f"paths{index}"] = np.zeros_like(total, np.int32)
 
     @property
     def dt(self):
@@ -132,23 +149,16 @@ class Network(brainstate.nn.Module):
             raise ValueError(f"dt is {dt}, expected a positive time")
         if self._dt is not None and not np.isclose(number, self._dt, rtol=1e-6, atol=0):
             raise ValueError(f"this network runs at dt = {self._dt} ms and cannot go on at {number} ms: build it anew")
-        for population in self.populations:
-            if population.dt is not None and not np.isclose(number, population.dt, rtol=1e-6, atol=0):
-                raise ValueError(
-                    f"population {population.label} is part of a network with dt = {population.dt} ms, and this one has dt = {number} ms: "
-                    "use one dt, or another population"
-                )
         if self._dt is None:
             for projection in self.projections:
                 projection.warn_of_rounding(number)
             self._dt = self.schedule.dt = number
-            for population in self.populations:
-                population.dt = number
             self._keep(self.schedule.rings())
 
     def _collect(self):
         """All states as one tree of plain arrays."""
-        populations = {p.label: {n: u.get_mantissa(getattr(p, n).value) for n in p.state_units} for p in self.populations}
+        check_own(self.populations, self)
+        populations = {p.label: {n: plain_state(p, n) for n in p.state_units} for p in self.populations}
         return {"populations": populations, "kept": {key: state.value for key, state in self._states.items()}}
 
     def _restore(self, tree):
@@ -178,11 +188,13 @@ class Network(brainstate.nn.Module):
         >>> N.V.value.shape
         (3,)
         """
+        refuse_fork("step")
         if self._dt is None:
             self._set_dt(brainstate.environ.get_dt())
-        external = External(inputs, self.populations)
-        values = [jnp.asarray(value) for value in external.values]
-        self._restore(self.schedule.advance(self._collect(), self._matrices, external, values, jax.random.key(self.seed)))
+        external = External(inputs, self.populations, traced=False)
+        values, tree = [jnp.asarray(value) for value in external.values], self._collect()
+        root = in_era(root_of(self.seed), tree["kept"]["step"][0])
+        self._restore(self.schedule.advance(tree, self._matrices, external, values, root))
 
     def run(self, duration, dt=None, *, inputs=None, record=None, progress: bool | None = None, backend: str | None = None) -> Run:
         """Simulate for a time and return what was recorded. A second call goes on where the first ended.
@@ -196,31 +208,36 @@ class Network(brainstate.nn.Module):
           progress: show a progress bar; None shows one on a terminal.
           backend: a backend asked for by name, as with `brainevent.backend`.
 
+        A function of time is traced, once a run: no `if`, no numpy and no random numbers in it; u.math.where for conditions.
+
         Ctrl-C ends the run at the end of a chunk (0.25 s) and returns what was recorded until then; a second one raises at once.
 
         Raises:
           ValueError: a negative time, an unknown population or state; brainunit.UnitMismatchError: wrong units.
+          RuntimeError: the network runs in another thread, or the process was forked from one that had run a network.
         """
+        refuse_tracing("run", duration, dt, list((inputs or {}).values()) if isinstance(inputs, dict) else None)
+        refuse_fork("run")
         if dt is not None:
             self._set_dt(dt)
         if self._dt is None:
             raise ValueError("run needs a time step: net.run(duration, dt=0.1 * u.ms)")
         n_steps = self._n_steps(duration)
-        external, recorder = External(inputs, self.populations), Recorder(record, self.populations)
-        first = int(self._states["step"].value)
-        with table.backend(backend) if backend else contextlib.nullcontext():
-            loop = self._loop(external, recorder, backend)
-            done, interrupted, speed = self._run_chunks(loop, external, recorder, first, n_steps, progress)
+        with one_thread(self._lock, "run"), transfers(), table.backend(backend) if backend else contextlib.nullcontext():
+            external, recorder = External(inputs, self.populations, traced=True), Recorder(record, self.populations)
+            first = self.first_step
+            external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt, stacklevel=3)
+            chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)
         spikes, states = recorder.results()
         return Run(
             dt=self._dt,
             first_step=first,
-            n_steps=done,
+            n_steps=chunks.done,
             spikes=spikes,
             states=states,
-            names=recorder.names,
-            interrupted=interrupted,
-            speed=speed,
+            sources=recorder.sources,
+            interrupted=chunks.interrupted,
+            speed=chunks.speed,
         )
 
     def _n_steps(self, duration) -> int:
@@ -229,60 +246,53 @@ class Network(brainstate.nn.Module):
         return round(steps_of(duration, self._dt * u.ms, "duration"))
 
     def _loop(self, external, recorder, backend):
-        """The compiled loop for this kind of recording and input: any number of steps up to the rows of the buffers."""
-        key = (external.key(), recorder.key(), backend or table.requested())
-        if key not in self._loops:
-            while len(self._loops) >= MOST_LOOPS:
-                self._loops.pop(next(iter(self._loops)))
+        """The compiled loop for this kind of recording and input."""
 
-            @functools.partial(jax.jit, donate_argnums=(0, 1))
-            def loop(tree, buffers, matrices, values, root, n):
-                def body(row, carry):
-                    tree, buffers = carry
-                    tree = self.schedule.advance(tree, matrices, external, values, root)
-                    return tree, recorder.write(buffers, row, tree["populations"])
+        def advance(tree, matrices, values, root):
+            return self.schedule.advance(tree, matrices, external, values, root)
 
-                return jax.lax.fori_loop(0, n, body, (tree, buffers))
+        def write(buffers, row, tree):
+            return recorder.write(buffers, row, tree["populations"])
 
-            self._loops[key] = loop
-        return self._loops[key]
+        return loop_for(self._loops, (external.key(), recorder.key(), backend or table.requested()), advance, write)
 
-    def _run_chunks(self, loop, external, recorder, first, n_steps, progress):
-        """Run the loop chunk by chunk; returns steps done, whether interrupted, simulated seconds a second."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # in a notebook without ipywidgets, whose bar is then text
-            from tqdm.auto import tqdm
+    def _run_chunks(self, external, recorder, backend, **options):
+        """Run to the end or to Ctrl-C, and keep the states."""
+        operands = self._matrices, [jnp.asarray(value) for value in external.values]
+        tree, loop = jax.tree.map(jnp.copy, self._collect()), self._loop(external, recorder, backend)
+        chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
+        for tree in chunks:
+            self._count_paths(tree)
+            words = None if told else not_finite(tree, self.schedule.state_names())
+            if words:
+                told = True
+                self._warn_of(words, chunks, tree)
+        self._restore(chunks.tree)
+        if chunks.interrupted:
+            say(f"interrupted after {chunks.done * chunks.dt:.6g} of {chunks.n_steps * chunks.dt:.6g} ms: what was recorded is kept")
+        return chunks
 
-        dt = self.schedule.dt
-        tree, buffers = jax.tree.map(jnp.copy, self._collect()), recorder.buffers()
-        values, root = [jnp.asarray(value) for value in external.values], jax.random.key(self.seed)
-        done, rows, busy, timed = 0, min(recorder.rows, 10), 0.0, 0
-        hidden = None if progress is None else not progress
-        bar = tqdm(
-            total=n_steps * dt / 1e3,
-            unit=" s",
-            disable=hidden,
-            bar_format="{l_bar}{bar}| {n:.3g}/{total:.3g} s of biological time [{elapsed}<{remaining}, {rate_noinv_fmt}]",
-        )
-        with bar, ctrl_c() as interrupted:
-            while done < n_steps and not interrupted:
-                n = min(rows, n_steps - done)
-                started = time.perf_counter()
-                tree, buffers = jax.block_until_ready(loop(tree, buffers, self._matrices, values, root, n))
-                took = time.perf_counter() - started
-                if not done:  # the first chunk compiles: the bar's clock starts after it
-                    bar.reset()
-                else:
-                    busy, timed = busy + took, timed + n
-                    rows = max(1, min(recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
-                recorder.collect(buffers, first + done, n)
-                done += n
-                bar.update(n * dt / 1e3)
-        self._restore(tree)
-        if interrupted:
-            warnings.warn(f"interrupted after {done * dt:.6g} of {n_steps * dt:.6g} ms: what was recorded is kept", stacklevel=3)
-        return done, bool(interrupted), timed * dt / 1e3 / busy if busy else None
+    def _warn_of(self, words: str, chunks: Chunks, tree):
+        """Warn of a state that is not finite; where warnings are errors, the states are kept before it is raised."""
+        try:
+            warnings.warn(
+                f"{words}, after step {chunks.first + chunks.done} ({(chunks.first + chunks.done) * chunks.dt:.6g} ms): such neurons never "
+                "spike again: look at weights, inputs and dt; net.reset() starts anew",
+                stacklevel=4,
+            )
+        except Warning:
+            self._restore(tree)
+            raise
 
     def summary(self) -> str:
         """Populations, schedule, and for each projection synapses, bytes, format, path, and the size of one PSP."""
         return summary(self)
+
+    def __getstate__(self):
+        """What a copy or a pickle holds: no compiled loops and no lock, which it makes anew, and the values of the states."""
+        return self.__dict__ | {"_loops": {}, "_lock": None, "_states": {key: state.value for key, state in self._states.items()}}
+
+    def __setstate__(self, kept):
+        for name, value in (kept | {"_lock": threading.Lock(), "_states": {}}).items():
+            object.__setattr__(self, name, value)
+        self._keep(kept["_states"])

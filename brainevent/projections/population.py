@@ -9,6 +9,9 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
+from .guards import refuse_tracing, transfers
+from .parameters import in_unit
+
 _unnamed = itertools.count()
 
 
@@ -108,17 +111,38 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     def __init__(self, size: int, *, name: str | None = None):
         if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{type(self).__name__}: size is {size!r}, expected a whole number of neurons, at least 1")
+        if name is not None and (not isinstance(name, str) or set(name) & set("[]/")):
+            raise ValueError(f"{type(self).__name__}: name is {name!r}, expected a word without [ ] /, which slices and files have")
+        refuse_tracing(type(self).__name__)
         self.label = name or ""
         super().__init__(int(size), name=name or f"{type(self).__name__}#{next(_unnamed)}")
         self.size = int(size)
-        self.dt: float | None = None
+        self.network: Any = None  # that which it is in
+        self._dtypes: dict[str, Any] = {}
 
     def _make_states(self):
         """Create the states, empty; a network fills them when it is built."""
         for key, unit in self.state_units.items():
             dtype = bool if key == "spikes" else jnp.result_type(float)
-            zeros = jnp.zeros(self.size, dtype)
+            with transfers():
+                zeros = jnp.zeros(self.size, dtype)
             setattr(self, key, brainstate.HiddenState(zeros if unit is None else u.Quantity(zeros, unit=unit)))
+
+    def set_states(self, values: dict[str, np.ndarray]):
+        """Give the states the values of `initial`; floats in the precision that jax has now."""
+        for name, value in values.items():
+            state, unit = getattr(self, name), self.state_units[name]
+            array = jnp.asarray(value) if value.dtype != np.float64 else jnp.asarray(value, jnp.result_type(float))
+            state.restore_value(array if unit is None else u.Quantity(array, unit=unit))
+            self._dtypes[name] = array.dtype
+
+    def __getstate__(self):
+        """What a copy or a pickle holds: the values of the states, since a brainstate.State cannot be pickled."""
+        return self.__dict__ | {name: getattr(self, name).value for name in self.state_units}
+
+    def __setstate__(self, kept):
+        for name, value in kept.items():
+            object.__setattr__(self, name, brainstate.HiddenState(value) if name in self.state_units else value)
 
     @property
     def population(self) -> "Population":
@@ -182,3 +206,17 @@ def as_view(target) -> View:
     if isinstance(target, Population):
         return View(target, 0, target.size)
     raise TypeError(f"expected a population or a slice of one, got {target!r}")
+
+
+def plain_state(population: Population, name: str):
+    """The plain value of a state in its unit, of its shape and dtype, whatever was assigned to it; or an error that names it."""
+    unit, dtype, what = population.state_units[name], population._dtypes[name], f"{population.label}.{name}.value"
+    value = in_unit(getattr(population, name).value, u.UNITLESS if unit is None else unit, what, "the state")
+    if jnp.shape(value) != (population.size,):
+        raise ValueError(f"{what} has shape {jnp.shape(value)}, expected ({population.size},), one value a neuron")
+    own = jnp.result_type(value)
+    if own != dtype and not (
+        jnp.issubdtype(dtype, jnp.floating) and any(jnp.issubdtype(own, kind) for kind in (jnp.floating, jnp.integer))
+    ):
+        raise TypeError(f"{what} has dtype {own}, expected {dtype}: convert it with .astype({dtype})")
+    return jnp.asarray(value, dtype)

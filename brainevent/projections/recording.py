@@ -8,6 +8,7 @@ import numpy as np
 from ..core.updates import pack, packed_size
 from .plotting import plot_run
 from .population import Population, StateView, View, as_view
+from .units import plain, steps_of
 
 BUFFER_BYTES = 32 << 20
 
@@ -20,7 +21,6 @@ class Recorder:
             raise TypeError(f"record is {_named(record, populations)}, expected a list of states: record=[N.spikes, N[:5].V]")
         wanted = [population.spikes for population in populations if "spikes" in population.state_units] if record is None else record
         self.sources = [_resolved(item, populations) for item in wanted]
-        self.names = [(item, f"{view.label}.{name}") for item, (view, name) in zip(wanted, self.sources)]
         self.columns: dict[str, tuple[Population, str, int, int]] = {}
         for view, name in self.sources:
             if name == "spikes":  # whole populations, so that slices that overlap cost nothing more
@@ -106,13 +106,25 @@ def _named(item, populations) -> str:
 class Run:
     """The result of `Network.run`: spikes, rates and recorded states.
 
-    Times are the end of the step in which something happened, as in NEST.
+    Times are the end of the step in which something happened, as in NEST. A run can be pickled; one that comes back tells populations
+    by their names.
     """
 
-    def __init__(self, *, dt: float, first_step: int, n_steps: int, spikes: dict, states: dict, names=(), interrupted=False, speed=None):
+    def __init__(self, *, dt: float, first_step: int, n_steps: int, spikes: dict, states: dict, sources=(), interrupted=False, speed=None):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._spikes, self._states, self._names = spikes, states, names
+        self._spikes, self._states = spikes, states
+        self._populations = {view.population.label: view.population for view, _ in sources}
+
+    def __getstate__(self):
+        return self.__dict__ | {"_populations": {}}
+
+    def _known(self, view: View) -> View:
+        """The view, unless its population only has the name of one that was recorded."""
+        recorded = self._populations.get(view.population.label, view.population)
+        if recorded is not view.population:
+            raise ValueError(f"{view.population!r} is not the population of that name in this run, {recorded!r}: ask for that one")
+        return view
 
     @property
     def duration(self):
@@ -126,7 +138,7 @@ class Run:
 
     def spikes(self, target):
         """`(times, ids)` of the spikes of a population or slice: times in ms, ascending; ids counted from the start of the slice."""
-        view = as_view(target)
+        view = self._known(as_view(target))
         if view.population.label not in self._spikes:
             recorded = ", ".join(self._spikes) or "none"
             raise ValueError(f"the spikes of {view.population.label} were not recorded (recorded: {recorded}): add its .spikes to record=")
@@ -142,21 +154,58 @@ class Run:
         return ids.size / view.size / max(self.n_steps * self.dt, self.dt) * 1e3 * u.Hz
 
     def population_rate(self, target, *, bin=1 * u.ms):
-        """`(times, rates)`: the population rate in Hz in bins of the given width, times in ms at the bins' centres."""
-        width = max(1, round(float(u.Quantity(bin).to_decimal(u.ms)) / self.dt))
+        """`(times, rates)`: the population rate in Hz in bins of the given width, times in ms at the bins' centres.
+
+        Args:
+          target: a population or slice whose spikes were recorded.
+          bin: a multiple of dt; one longer than the run is cut to the run. What is left at the end, less than a bin, is left out.
+
+        Raises:
+          ValueError: a bin that is not positive, or no multiple of dt.
+        """
+        width = self._bin_steps(bin)
         steps = np.rint(self.spikes(target)[0].to_decimal(u.ms) / self.dt).astype(np.int64) - 1 - self.first_step
         n_bins = max(1, self.n_steps // width)
         counts = np.bincount(steps // width, minlength=n_bins)[:n_bins]
         centres = (self.first_step + (np.arange(n_bins) + 0.5) * width) * self.dt
         return centres * u.ms, counts / (width * self.dt * 1e-3) / as_view(target).size * u.Hz
 
+    def _bin_steps(self, bin) -> int:
+        """The width of a bin in steps, at most that of the run."""
+        if not 0 < plain(bin, u.ms, "bin") < np.inf:
+            raise ValueError(f"bin is {bin}, expected a positive time, a multiple of dt = {self.dt:.6g} ms")
+        steps = steps_of(bin, self.dt * u.ms, "bin")
+        if steps >= self.n_steps:
+            return max(1, self.n_steps)
+        if steps != round(steps):
+            raise ValueError(
+                f"bin is {bin}, which is no multiple of dt = {self.dt:.6g} ms: take {max(1, round(steps)) * self.dt:.6g} ms, or another"
+            )
+        return round(steps)
+
     def state(self, recorded):
-        """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), with its unit."""
-        key = recorded if isinstance(recorded, str) else repr(recorded)
-        key = next((name for item, name in self._names if item is recorded), key)
+        """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), with its unit.
+
+        Args:
+          recorded: what was given to `record`, or its name, as `"N[0:5].V"`.
+
+        Raises:
+          ValueError: it was not recorded.
+        """
+        key = recorded if isinstance(recorded, str) else self._key_of(recorded)
         if key not in self._states:
             raise ValueError(f"{key} was not recorded (recorded: {', '.join(self._states) or 'none'}): add it to record=")
         return self._states[key]
+
+    def _key_of(self, recorded) -> str:
+        """The name of a state or of a slice of one."""
+        if isinstance(recorded, StateView):
+            return f"{self._known(recorded.view).label}.{recorded.name}"
+        for population in self._populations.values():
+            for name in population.state_units:
+                if getattr(population, name) is recorded:
+                    return f"{population.label}.{name}"
+        return repr(recorded) if not isinstance(recorded, brainstate.State) else "a state of a population that was not recorded"
 
     @property
     def states(self) -> dict:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ..core.path_choice import TAKEN
 from ..core.updates import deposit, packed_size, ring_exchange
-from .clock import Clock
+from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .population import Population
 from .projection import Projection
@@ -44,19 +44,30 @@ class Schedule:
 
     def initial(self) -> dict:
         """Step 0, synapses at zero, nothing counted."""
-        kept = {"step": jnp.zeros((), jnp.int32)}
+        kept = {"step": jnp.asarray(words_of(0))}
         for index, (population, synapse) in enumerate(self.synapses):
             for name, value in synapse.initial(population.size).items():
                 kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
         return kept | {f"paths{index}": jnp.zeros(len(TAKEN), jnp.int32) for index in range(len(self.projections))}
 
+    def state_names(self) -> dict[str, str]:
+        """What to call the states of the synapses, by their key in `kept`."""
+        return {
+            f"synapse{index}.{name}": f"{name} of {synapse!r} onto {population.label}"
+            for index, (population, synapse) in enumerate(self.synapses)
+            for name in synapse.initial(1)
+        }
+
     def rings(self) -> dict:
-        """A ring of bits for each population with delayed projections, long enough for the longest; no spike under way."""
+        """A ring of bits for each population with delayed projections, no spike under way.
+
+        Its size is the power of two that holds the longest, so that the step modulo 2^32 finds its place.
+        """
         made = {}
         for population in self.populations:
             delays = self._delays(population)
             if delays:
-                made[f"ring.{population.label}"] = jnp.zeros((max(delays) + 1, packed_size(population.size)), jnp.uint8)
+                made[f"ring.{population.label}"] = jnp.zeros((1 << max(delays).bit_length(), packed_size(population.size)), jnp.uint8)
         return made
 
     def _delays(self, population) -> tuple[int, ...]:
@@ -73,7 +84,7 @@ class Schedule:
           tree: all states at t_n.
           matrices: `(matrix, mirror)` of each projection, plain weights.
           external, values: the external currents, and those of them that are operands.
-          root: the random key of the network.
+          root: the random key of the network in the era of this step.
         """
         step = _Step(self, tree, Clock(tree["kept"]["step"], self.dt, root))
         step.integrate(external, values)
@@ -141,7 +152,7 @@ class _Step:
             label, delays = population.label, self.schedule._delays(population)
             if delays:
                 ring = self.kept[f"ring.{label}"]
-                self.kept[f"ring.{label}"], rows = ring_exchange(ring, self.kept["step"], self.spikes[label], delays)
+                self.kept[f"ring.{label}"], rows = ring_exchange(ring, self.clock.place, self.spikes[label], delays)
                 due |= {(label, delay): rows[i] for i, delay in enumerate(delays)}
         return due
 
@@ -169,4 +180,4 @@ class _Step:
             self.neurons[label] = {**state, "spikes": self.spikes[label]}
         for i, state in enumerate(self.synapses):
             self.kept |= {f"synapse{i}.{name}": value for name, value in state.items()}
-        return {"populations": self.neurons, "kept": self.kept | {"step": self.kept["step"] + 1}}
+        return {"populations": self.neurons, "kept": self.kept | {"step": self.clock.next()}}

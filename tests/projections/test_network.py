@@ -31,8 +31,8 @@ from brainevent.projections import (
     PoissonInput,
     Projection,
     Uniform,
-    network,
     recording,
+    running,
 )
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -92,7 +92,7 @@ def test_order_of_the_parts_changes_nothing(order, reference):
 
 @pytest.mark.parametrize("chunk_seconds, buffer_bytes", [(0.0, 32 << 20), (1e-4, 32 << 20), (10.0, 5000)])
 def test_chunks_change_nothing(chunk_seconds, buffer_bytes, reference, monkeypatch):
-    monkeypatch.setattr(network, "CHUNK_SECONDS", chunk_seconds)
+    monkeypatch.setattr(running, "CHUNK_SECONDS", chunk_seconds)
     monkeypatch.setattr(recording, "BUFFER_BYTES", buffer_bytes)
     assert_same(result(), reference)
 
@@ -439,4 +439,4 @@ def test_compiled_loops_are_bounded():
     net = Network(N, dt=DT * u.ms)
     for i in range(1, 14):
         net.run(0 * u.ms, record=[N[:i].V], progress=False)
-    assert len(net._loops) == network.MOST_LOOPS
+    assert len(net._loops) == running.MOST_LOOPS

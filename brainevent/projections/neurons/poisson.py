@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 import brainunit as u
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..clock import random_bits
 from ..population import Population
 from ..units import per_neuron
 
@@ -46,6 +46,6 @@ class Poisson(Population):
         probability = np.asarray(self.rate) * clock.dt
         if np.max(probability) > 1:
             raise ValueError(f"{self!r}: rate * dt is {np.max(probability):.3g}, above one spike a step: use a smaller dt, or PoissonInput")
-        bits = jax.random.bits(clock.key(self.label), (self.size,), jnp.uint32)
+        bits = random_bits(clock.key(self.label), self.size)
         threshold = jnp.asarray(np.minimum(np.rint(probability * 2.0**32), 2.0**32 - 1).astype(np.uint32))
         return {}, bits < threshold

@@ -1,0 +1,118 @@
+"""The compiled loop of a network, and how it is run: chunk by chunk, with a progress bar, Ctrl-C, and a look at the states."""
+
+import functools
+import time
+import warnings
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .clock import ERA, root_at
+from .interrupt import ctrl_c
+
+MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
+CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
+
+
+def loop_for(loops: dict, key, advance: Callable, write: Callable):
+    """The compiled loop of this key: any number of steps up to the rows of the buffers; the oldest make room for new ones.
+
+    Args:
+      loops: those that are compiled, by key.
+      advance: one step, `(tree, matrices, values, root) -> tree`.
+      write: `(buffers, row, tree) -> buffers`, which records a step.
+    """
+    if key not in loops:
+        while len(loops) >= MOST_LOOPS:
+            loops.pop(next(iter(loops)))
+
+        @functools.partial(jax.jit, donate_argnums=(0, 1))
+        def loop(tree, buffers, matrices, values, root, n):
+            def body(row, carry):
+                tree, buffers = carry
+                tree = advance(tree, matrices, values, root)
+                return tree, write(buffers, row, tree)
+
+            return jax.lax.fori_loop(0, n, body, (tree, buffers))
+
+        loops[key] = loop
+    return loops[key]
+
+
+class Chunks:
+    """A run in chunks, of about `CHUNK_SECONDS` each; iterating yields the tree of states after each.
+
+    Args:
+      loop: as `loop_for` makes it. operands: what it takes between the buffers and the root.
+      tree: the states at the start, which the loop may overwrite.
+      recorder, root: as in the network.
+      first: the number of the first step. n_steps: how many there are to do. dt: in ms.
+      progress: whether to show a bar; None shows one on a terminal.
+
+    Attributes:
+      done: steps done so far. interrupted: whether Ctrl-C was pressed. speed: simulated seconds a second, the first chunk, which
+      compiles, left out; None after one chunk.
+    """
+
+    def __init__(self, loop, operands, tree, recorder, root, *, first: int, n_steps: int, dt: float, progress: bool | None):
+        self.loop, self.operands, self.tree, self.recorder, self.root = loop, operands, tree, recorder, root
+        self.first, self.n_steps, self.dt, self.progress = first, n_steps, dt, progress
+        self.done, self.interrupted, self.busy, self.timed = 0, False, 0.0, 0
+
+    @property
+    def speed(self):
+        return self.timed * self.dt / 1e3 / self.busy if self.busy else None
+
+    def __iter__(self):
+        buffers, rows = self.recorder.buffers(), min(self.recorder.rows, 10)
+        with self._bar() as bar, ctrl_c() as presses:
+            while self.done < self.n_steps and not presses:
+                at = self.first + self.done
+                n = min(rows, self.n_steps - self.done, ERA - at % ERA)
+                started = time.perf_counter()
+                out = self.loop(self.tree, buffers, *self.operands, root_at(self.root, at), n)
+                self.tree, buffers = jax.block_until_ready(out)
+                took = time.perf_counter() - started
+                presses.heed()
+                if not self.done:  # the first chunk compiles: the bar's clock starts after it
+                    bar.reset()
+                else:
+                    self.busy, self.timed = self.busy + took, self.timed + n
+                    rows = max(1, min(self.recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
+                self.recorder.collect(buffers, at, n)
+                self.done += n
+                bar.update(n * self.dt / 1e3)
+                self.interrupted = bool(presses)
+                yield self.tree
+            self.interrupted = bool(presses)
+
+    def _bar(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets, whose bar is then text
+            from tqdm.auto import tqdm
+
+        return tqdm(
+            total=self.n_steps * self.dt / 1e3,
+            unit=" s",
+            disable=None if self.progress is None else not self.progress,
+            bar_format="{l_bar}{bar}| {n:.3g}/{total:.3g} s of biological time [{elapsed}<{remaining}, {rate_noinv_fmt}]",
+        )
+
+
+def not_finite(tree: dict, names: dict[str, str]) -> str | None:
+    """Words on the first state that holds NaN or infinity, or None.
+
+    Args:
+      tree: the states of a network, looked at on the host.
+      names: what to call the states of the network's own.
+    """
+    states = [(f"{label}.{name}", value) for label, own in tree["populations"].items() for name, value in own.items()]
+    states += [(names[key], value) for key, value in tree["kept"].items() if key in names]
+    for name, value in states:
+        array = np.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():
+            bad = np.flatnonzero(~np.isfinite(array))
+            return f"{name} is {array.flat[bad[0]]} in {bad.size:,} of {array.size:,} neurons, {bad[0]} the first of them"
+    return None
