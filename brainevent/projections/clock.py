@@ -19,7 +19,7 @@ class Clock:
     """Step n goes from `time` (ms) to `time + dt`.
 
     Args:
-      words: the upper and the lower word of n, uint32 (2,).
+      words: the upper and the lower word of n, two uint32 scalars.
       dt: in ms.
       root: the random key of the network in this era, as `root_at` and `in_era` make it.
     """
@@ -46,7 +46,7 @@ class Clock:
         return jax.random.fold_in(jax.random.fold_in(self.root, zlib.crc32(consumer.encode())), self.words[1])
 
     def next(self):
-        """The words of n + 1."""
+        """The words of n + 1, uint32 (2,)."""
         high, low = self.words
         return jnp.stack([jnp.where(low + 1 == 0, high + 1, high), low + 1])
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..core import path_choice, table
 from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, device_matrix, generator, numbered, populations_of, take_over, warn_of_odd_strength
-from .clock import in_era, root_of, step_of
+from .clock import Clock, in_era, root_of, step_of, words_of
 from .guards import one_thread, refuse_fork, refuse_tracing, transfers
 from .inputs import External, PoissonInput
 from .interrupt import say
@@ -193,8 +193,11 @@ class Network(brainstate.nn.Module):
             self._set_dt(brainstate.environ.get_dt())
         external = External(inputs, self.populations, traced=False)
         values, tree = [jnp.asarray(value) for value in external.values], self._collect()
-        root = in_era(root_of(self.seed), tree["kept"]["step"][0])
-        self._restore(self.schedule.advance(tree, self._matrices, external, values, root))
+        words = tree["kept"].pop("step")
+        clock = Clock((words[0], words[1]), self.schedule.dt, in_era(root_of(self.seed), words[0]))
+        tree = self.schedule.advance(tree, self._matrices, external, values, clock)
+        tree["kept"]["step"] = clock.next()
+        self._restore(tree)
 
     def run(self, duration, dt=None, *, inputs=None, record=None, progress: bool | None = None, backend: str | None = None) -> Run:
         """Simulate for a time and return what was recorded. A second call goes on where the first ended.
@@ -248,8 +251,8 @@ class Network(brainstate.nn.Module):
     def _loop(self, external, recorder, backend):
         """The compiled loop for this kind of recording and input."""
 
-        def advance(tree, matrices, values, root):
-            return self.schedule.advance(tree, matrices, external, values, root)
+        def advance(tree, matrices, values, high, low, root):
+            return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root))
 
         def write(buffers, row, tree):
             return recorder.write(buffers, row, tree["populations"])
@@ -260,19 +263,25 @@ class Network(brainstate.nn.Module):
         """Run to the end or to Ctrl-C, and keep the states."""
         operands = self._matrices, [jnp.asarray(value) for value in external.values]
         tree, loop = jax.tree.map(jnp.copy, self._collect()), self._loop(external, recorder, backend)
+        tree["kept"].pop("step")  # the loop counts by itself, within an era
         chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
         for tree in chunks:
             self._count_paths(tree)
             words = None if told else not_finite(tree, self.schedule.state_names())
             if words:
                 told = True
-                self._warn_of(words, chunks, tree)
-        self._restore(chunks.tree)
+                self._warn_of(words, chunks)
+        self._restore_after(chunks)
         if chunks.interrupted:
             say(f"interrupted after {chunks.done * chunks.dt:.6g} of {chunks.n_steps * chunks.dt:.6g} ms: what was recorded is kept")
         return chunks
 
-    def _warn_of(self, words: str, chunks: Chunks, tree):
+    def _restore_after(self, chunks: Chunks):
+        """Keep the states after the last chunk, and the number of the step that comes next."""
+        chunks.tree["kept"]["step"] = jnp.asarray(words_of(chunks.first + chunks.done))
+        self._restore(chunks.tree)
+
+    def _warn_of(self, words: str, chunks: Chunks):
         """Warn of a state that is not finite; where warnings are errors, the states are kept before it is raised."""
         try:
             warnings.warn(
@@ -281,7 +290,7 @@ class Network(brainstate.nn.Module):
                 stacklevel=4,
             )
         except Warning:
-            self._restore(tree)
+            self._restore_after(chunks)
             raise
 
     def summary(self) -> str:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .clock import ERA, root_at
+from .clock import ERA, root_at, words_of
 from .interrupt import ctrl_c
 
 MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
@@ -21,7 +21,7 @@ def loop_for(loops: dict, key, advance: Callable, write: Callable):
 
     Args:
       loops: those that are compiled, by key.
-      advance: one step, `(tree, matrices, values, root) -> tree`.
+      advance: one step, `(tree, matrices, values, high, low, root) -> tree`, its number in two words.
       write: `(buffers, row, tree) -> buffers`, which records a step.
     """
     if key not in loops:
@@ -29,10 +29,10 @@ def loop_for(loops: dict, key, advance: Callable, write: Callable):
             loops.pop(next(iter(loops)))
 
         @functools.partial(jax.jit, donate_argnums=(0, 1))
-        def loop(tree, buffers, matrices, values, root, n):
+        def loop(tree, buffers, matrices, values, start, root, n):
             def body(row, carry):
                 tree, buffers = carry
-                tree = advance(tree, matrices, values, root)
+                tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
                 return tree, write(buffers, row, tree)
 
             return jax.lax.fori_loop(0, n, body, (tree, buffers))
@@ -45,7 +45,7 @@ class Chunks:
     """A run in chunks, of about `CHUNK_SECONDS` each; iterating yields the tree of states after each.
 
     Args:
-      loop: as `loop_for` makes it. operands: what it takes between the buffers and the root.
+      loop: as `loop_for` makes it. operands: what it takes between the buffers and the number of the first step.
       tree: the states at the start, which the loop may overwrite.
       recorder, root: as in the network.
       first: the number of the first step. n_steps: how many there are to do. dt: in ms.
@@ -72,7 +72,7 @@ class Chunks:
                 at = self.first + self.done
                 n = min(rows, self.n_steps - self.done, ERA - at % ERA)
                 started = time.perf_counter()
-                out = self.loop(self.tree, buffers, *self.operands, root_at(self.root, at), n)
+                out = self.loop(self.tree, buffers, *self.operands, words_of(at), root_at(self.root, at), n)
                 self.tree, buffers = jax.block_until_ready(out)
                 took = time.perf_counter() - started
                 presses.heed()

@@ -77,16 +77,16 @@ class Schedule:
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
-    def advance(self, tree: dict, matrices: list, external: External, values: list, root) -> dict:
+    def advance(self, tree: dict, matrices: list, external: External, values: list, clock: Clock) -> dict:
         """One step: this is the order of everything.
 
         Args:
           tree: all states at t_n.
           matrices: `(matrix, mirror)` of each projection, plain weights.
           external, values: the external currents, and those of them that are operands.
-          root: the random key of the network in the era of this step.
+          clock: which step it is.
         """
-        step = _Step(self, tree, Clock(tree["kept"]["step"], self.dt, root))
+        step = _Step(self, tree, clock)
         step.integrate(external, values)
         step.decay()
         step.deliver(matrices)
@@ -180,4 +180,4 @@ class _Step:
             self.neurons[label] = {**state, "spikes": self.spikes[label]}
         for i, state in enumerate(self.synapses):
             self.kept |= {f"synapse{i}.{name}": value for name, value in state.items()}
-        return {"populations": self.neurons, "kept": self.kept | {"step": self.clock.next()}}
+        return {"populations": self.neurons, "kept": self.kept}

@@ -308,7 +308,7 @@ def test_steps_of_ones_own_cross_the_boundary_as_a_run_does():
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 def test_time_is_rounded_once_or_twice(step, wide):
     with jax.enable_x64(wide):
-        clock = Clock(jnp.asarray(words_of(step)), DT, None)
+        clock = Clock(tuple(jnp.asarray(words_of(step))), DT, None)
         assert float(clock.time) == pytest.approx(step * DT, rel=2 * float(jnp.finfo(jnp.result_type(float)).eps))
         assert step_of(clock.words) == step and step_of(clock.next()) == step + 1
         assert int(clock.place) % 64 == step % 64
