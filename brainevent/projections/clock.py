@@ -57,9 +57,9 @@ def words_of(step: int):
 
 
 def step_of(words) -> int:
-    """The reverse, on the host."""
-    high, low = np.asarray(words)
-    return int(high) << 32 | int(low)
+    """The reverse, on the host; a single number is a lower word."""
+    *high, low = (int(word) & 0xFFFFFFFF for word in np.atleast_1d(np.asarray(words)))
+    return sum(high) << 32 | low
 
 
 def root_of(seed: int):
