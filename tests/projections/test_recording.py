@@ -1,5 +1,6 @@
 """What a run records and gives back: spikes, rates, states, files, pictures; interruption and the progress bar."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -8,7 +9,7 @@ import brainunit as u
 import numpy as np
 import pytest
 
-from brainevent.projections import LIF, Network, Poisson, recording, running
+from brainevent.projections import LIF, Network, Poisson, network, recording, running
 from brainevent.projections.recording import Recorder, unpacked
 
 DT = 0.1
@@ -244,6 +245,31 @@ def test_interrupted_twice_ends_at_once(simulation, monkeypatch):
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is handler
     assert net.run(1 * u.ms, progress=False).first_step == 0  # as before the run
+
+
+def test_a_second_press_that_a_callback_swallows_is_not_lost(simulation, monkeypatch):
+    """As in the compiler, whose callbacks ignore exceptions: the run ends when it comes back."""
+    net, _, _, _ = simulation
+    net.reset()
+    compiled, calls = network.loop_for, []
+
+    def swallowing(*arguments):
+        loop = compiled(*arguments)
+
+        def run(*operands):
+            calls.append(operands)
+            for _ in range(2):
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+            return loop(*operands)
+
+        return run
+
+    monkeypatch.setattr(network, "loop_for", swallowing)
+    with pytest.raises(KeyboardInterrupt):
+        net.run(10 * u.ms, progress=False)
+    monkeypatch.undo()
+    assert len(calls) == 1 and net.run(1 * u.ms, progress=False).first_step == 0
 
 
 def test_runs_in_another_thread(simulation):
