@@ -73,6 +73,10 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     Subclasses are final formats. A format is one file: `parts` (the names of its arrays, weights first), `check`, `coordinates`,
     `from_coordinates`, `transpose`.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> isinstance(be.CSR.fromdense(jnp.eye(3)), be.Connectivity)
+    True
     """
 
     parts: ClassVar[tuple[str, ...]] = ("data",)
@@ -116,14 +120,17 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     # -- pytree -------------------------------------------------------------------------------------------------------------
 
     def tree_flatten_with_keys(self):
+        """What jax asks of a pytree: its arrays with their names, and its flags."""
         children = tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in self.parts)
         return children, tuple(getattr(self, name) for name in self.flags)
 
     def tree_flatten(self):
+        """What jax asks of a pytree: its arrays, and its flags."""
         return tuple(getattr(self, name) for name in self.parts), tuple(getattr(self, name) for name in self.flags)
 
     @classmethod
     def tree_unflatten(cls, aux_data, children):
+        """The reverse of `tree_flatten`, for any objects at all in the place of arrays."""
         self = object.__new__(cls)  # no validation: leaves may be tracers, None or placeholders
         self._set(**dict(zip(cls.flags, aux_data)), **dict(zip(cls.parts, children)))
         return self

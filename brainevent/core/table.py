@@ -26,7 +26,15 @@ BACKENDS = {  # name: the platforms it serves, the first that serves one being t
 
 
 class BackendError(RuntimeError):
-    """A backend that was asked for by name cannot serve."""
+    """A backend that was asked for by name cannot serve.
+
+    >>> import brainevent as be, jax.numpy as jnp
+    >>> try:
+    ...     be.EventArray(jnp.ones(3, bool)) @ be.CSR.fromdense(jnp.eye(3, dtype=jnp.float16), backend="numba")
+    ... except be.BackendError as error:
+    ...     print(error)
+    propagate on CSR (float16 weights, cpu): numba has no kernel for float16 weights; leave the backend out ...
+    """
 
 
 @dataclasses.dataclass(frozen=True)

@@ -180,7 +180,12 @@ class JITCNormalR(_Normal):
 
 
 class JITCNormalC(_Normal):
-    """`JITCNormalR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments."""
+    """`JITCNormalR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments.
+
+    >>> import brainevent as be
+    >>> be.JITCNormalC((1.0, 0.1, 0.1, 42), shape=(1000, 2000)).T
+    JITCNormalR(float32[2000, 1000], prob=0.1, seed=42)
+    """
 
     native = 1
 
@@ -205,7 +210,12 @@ class JITCUniformR(_Uniform):
 
 
 class JITCUniformC(_Uniform):
-    """`JITCUniformR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments."""
+    """`JITCUniformR` with a column drawn at a time, so `A @ spikes` costs the columns that spiked. Same arguments.
+
+    >>> import brainevent as be
+    >>> be.JITCUniformC((-1.0, 2.0, 0.1, 42), shape=(1000, 2000)).T
+    JITCUniformR(float32[2000, 1000], prob=0.1, seed=42)
+    """
 
     native = 1
 

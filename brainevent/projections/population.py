@@ -31,7 +31,13 @@ class StateView:
 
 
 class View:
-    """Neurons `start` to `stop` of a population; usable wherever the population is, as pre, post, input target or recording."""
+    """Neurons `start` to `stop` of a population; usable wherever the population is, as pre, post, input target or recording.
+
+    >>> from brainevent.projections import LIF
+    >>> N = LIF(100, name="N")
+    >>> N[:80], N[80:][5:10].size
+    (N[0:80], 5)
+    """
 
     def __init__(self, population: "Population", start: int, stop: int):
         self.population, self.start, self.stop = population, start, stop
@@ -104,6 +110,10 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     Args:
       size: number of neurons.
       name: used in summaries, errors and as part of the seed of what is drawn for it.
+
+    >>> from brainevent.projections import LIF, Population
+    >>> issubclass(LIF, Population)
+    True
     """
 
     state_units: ClassVar[dict[str, Any]]
@@ -146,18 +156,22 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
 
     @property
     def population(self) -> "Population":
+        """Itself, as the population of a view."""
         return self
 
     @property
     def start(self) -> int:
+        """Its first neuron, as of a view: 0."""
         return 0
 
     @property
     def stop(self) -> int:
+        """One past its last neuron, as of a view: its size."""
         return self.size
 
     @property
     def whole(self) -> bool:
+        """Whether it is all of its population, as of a view: True."""
         return True
 
     def __getattr__(self, name: str) -> NoReturn:

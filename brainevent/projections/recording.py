@@ -108,6 +108,15 @@ class Run:
 
     Times are the end of the step in which something happened, as in NEST. A run can be pickled; one that comes back tells populations
     by their names.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import LIF, Network
+    >>> N = LIF(3, V_init=-49.9 * u.mV, name="N")
+    >>> run = Network(N).run(1 * u.ms, dt=0.1 * u.ms, record=[N.spikes, N[:2].V])
+    >>> run.spikes(N)
+    (Quantity([0.1 0.1 0.1], "ms"), array([0, 1, 2], dtype=int32))
+    >>> run.state(N[:2].V).shape
+    (10, 2)
     """
 
     def __init__(self, *, dt: float, first_step: int, n_steps: int, spikes: dict, states: dict, sources=(), interrupted=False, speed=None):

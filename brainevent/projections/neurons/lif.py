@@ -18,30 +18,28 @@ METHODS = ("auto", "exponential_euler", "exact")
 class LIF(Population):
     """Leaky integrate-and-fire neurons with a hard reset: `tau dV/dt = V_rest - V + R I`; a spike when V passes V_th.
 
-        Args:
-          size: number of neurons.
-          tau: membrane time constant, a time; scalar or (size,).
-          V_rest, V_th, V_reset: resting, threshold and reset potentials, voltages; scalar or (size,).
-          tau_ref: refractory time; scalar or (size,); 0 ms for none.
-          R: membrane resistance; scalar or (size,). Times a conductance it is the relative strength of a synapse.
-          V_init: V at the start: a voltage, one a neuron, or a distribution of voltages. V_rest if left out.
-          method: "exponential_euler", exact for conductances frozen during a step; "exact", the exact propagators, for inputs that are
-            exponential currents; "auto" takes the exact one where every synapse allows it.
-          name: the name in summaries and errors.
+    Args:
+      size: number of neurons.
+      tau: membrane time constant, a time; scalar or (size,).
+      V_rest, V_th, V_reset: resting, threshold and reset potentials, voltages; scalar or (size,).
+      tau_ref: refractory time; scalar or (size,); 0 ms for none.
+      R: membrane resistance; scalar or (size,). Times a conductance it is the relative strength of a synapse.
+      V_init: V at the start: a voltage, one a neuron, or a distribution of voltages. V_rest if left out.
+      method: "exponential_euler", exact for conductances frozen during a step; "exact", the exact propagators, for inputs that are
+        exponential currents; "auto" takes the exact one where every synapse allows it.
+      name: the name in summaries and errors.
 
-        Raises:
-          brainunit.UnitMismatchError: a parameter in the wrong unit.
-          ValueError: sizes that do not fit, a time constant that is not positive, a reset above threshold, an unknown method.
+    Raises:
+      brainunit.UnitMismatchError: a parameter in the wrong unit.
+      ValueError: sizes that do not fit, a time constant that is not positive, a reset above threshold, an unknown method.
 
-        The step is the one of Rotter & Diesmann, Biol. Cybern. 81:381 (1999) for exponential currents, and the exponential Euler step
-        of Brian2 for conductances. Refractory neurons hold V, and voltage jumps that reach them are lost, as in Brian2 and NEST.
+    The step is the one of Rotter & Diesmann, Biol. Cybern. 81:381 (1999) for exponential currents, and the exponential Euler step
+    of Brian2 for conductances. Refractory neurons hold V, and voltage jumps that reach them are lost, as in Brian2 and NEST.
 
-        >>> from typing import ClassVar
-
-    import brainunit as u
-        >>> from brainevent.projections import LIF
-        >>> LIF(100, tau=20 * u.ms, V_rest=-60 * u.mV, V_th=-50 * u.mV, V_reset=-60 * u.mV, name="E")
-        LIF(100, name='E')
+    >>> import brainunit as u
+    >>> from brainevent.projections import LIF
+    >>> LIF(100, tau=20 * u.ms, V_rest=-60 * u.mV, V_th=-50 * u.mV, V_reset=-60 * u.mV, name="E")
+    LIF(100, name='E')
     """
 
     state_units: ClassVar = {"V": u.mV, "spikes": None, "refractory": None}

@@ -14,17 +14,15 @@ from ..units import per_neuron
 class Poisson(Population):
     """Independent Poisson sources: in each step a neuron spikes with probability `rate * dt` (to 2^-32).
 
-        Args:
-          size: number of neurons.
-          rate: a frequency, scalar or (size,); `rate * dt` must not pass 1 (for more than one spike a step, use `PoissonInput`).
-          name: the name in summaries and errors.
+    Args:
+      size: number of neurons.
+      rate: a frequency, scalar or (size,); `rate * dt` must not pass 1 (for more than one spike a step, use `PoissonInput`).
+      name: the name in summaries and errors.
 
-        >>> from typing import ClassVar
-
-    import brainunit as u
-        >>> from brainevent.projections import Poisson
-        >>> Poisson(100, rate=10 * u.Hz, name="noise")
-        Poisson(100, name='noise')
+    >>> import brainunit as u
+    >>> from brainevent.projections import Poisson
+    >>> Poisson(100, rate=10 * u.Hz, name="noise")
+    Poisson(100, name='noise')
     """
 
     state_units: ClassVar = {"spikes": None}

@@ -27,6 +27,11 @@ class Rule(ABC):
 
     Raises:
         ValueError: if a weight is not finite, an array of weights is not 1-D, or `format` is an unknown word.
+
+    Example:
+        >>> from brainevent.projections import AllToAll, Rule
+        >>> isinstance(AllToAll(), Rule)
+        True
     """
 
     _: KW_ONLY

@@ -40,6 +40,7 @@ class Expon(Synapse):
 
     @property
     def responds_exactly(self):  # type: ignore[override]
+        """Whether the response of a membrane to a spike has a closed form: to currents."""
         return isinstance(self.output, CUBA)
 
     def check_post(self, post, projection):
