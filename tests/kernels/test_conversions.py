@@ -14,7 +14,7 @@ from oracles import assert_close
 from tables import DRAWN, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, SHAPES, STORED, build
 
 import brainevent as be
-from brainevent.formats import drawn
+from brainevent.formats import jit_connectivity
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -395,7 +395,7 @@ def test_more_synapses_than_were_likely(backend, monkeypatch):
         rooms.append(size)
         return 8 if len(rooms) == 1 else size
 
-    monkeypatch.setattr(drawn, "_rounded", rounded)
+    monkeypatch.setattr(jit_connectivity, "_rounded", rounded)
     got = A.tocsr()
     assert rooms[1] == A.nse == got.nse
     assert np.array_equal(got.todense(), want)
