@@ -4,6 +4,8 @@ Where a backend has a kernel of its own (numba on CPU) the buffer is updated in 
 step reads, so that XLA never has a reason to copy. Everywhere else plain XLA does the same.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,21 +74,25 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
     Returns:
       `(target, counts)`.
     """
-    run = _choose("deposit", A, target.dtype)
+    return _deposit(_choose("deposit", A, target.dtype), window, path, target, counts, A, mirror, spikes, decay)
 
-    @jax.custom_jvp
-    def add(target, weights, spikes):
-        return run(target, counts, A.replace(data=weights), mirror, spikes, decay=decay, window=window, path=path)
 
-    @add.defjvp
-    def add_jvp(primals, tangents):  # the in-place call has no derivative of its own; the plain product has the same one
-        def plain(target, weights, spikes):
-            return add_arriving(target, A.replace(data=weights), spikes, decay, window)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _deposit(run, window, path, target, counts, A, mirror, spikes, decay):
+    return run(target, counts, A, mirror, spikes, decay=decay, window=window, path=path)
 
-        tangent = jax.jvp(plain, primals, tangents)[1]
-        return add(*primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
-    return add(target, A.data, spikes)
+@_deposit.defjvp
+def _deposit_jvp(run, window, path, primals, tangents):
+    """The in-place call has no derivative of its own; the plain product has the same one."""
+    target, counts, A, _, spikes, decay = primals
+    d_target, _, d_A, _, d_spikes, d_decay = tangents
+
+    def plain(target, A, spikes, decay):
+        return add_arriving(target, A, spikes, decay, window)
+
+    tangent = jax.jvp(plain, (target, A, spikes, decay), (d_target, d_A, d_spikes, d_decay))[1]
+    return _deposit(run, window, path, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
 def add_arriving(target, A, spikes, decay, window):
