@@ -36,7 +36,7 @@ class Arithmetic:
 
     def _scaled(self, other, function):
         """`function(w, f)` of every weight w, f being one number for all, or what numpy broadcasts to its pair of neurons."""
-        factor = self._operand(other, "*")
+        factor = self._operand(other, f"the factor of {self!r}")
         mantissa, unit = u.split_mantissa_unit(factor)
         if mantissa.size == 1 and mantissa.ndim <= 2:
             return self.map_weights(lambda w: function(w, with_unit(mantissa.reshape(()), unit)))
@@ -53,11 +53,11 @@ class Arithmetic:
         """The entry of a matrix at every synapse, flat; an axis of size 1 stands for all."""
         return matrix[tuple(ids if n > 1 else 0 for ids, n in zip(self.coordinates(), matrix.shape))]
 
-    def _operand(self, other, sign: str):
+    def _operand(self, other, what: str):
         """The other side of `* / + -`: real numbers or a unit."""
         if isinstance(other, u.sparse.SparseMatrix):
-            raise TypeError(f"{self!r} {sign} {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
-        return real(1.0 * other if isinstance(other, u.Unit) else other, f"x of {self!r} {sign} x")
+            raise TypeError(f"{what} is {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
+        return real(1.0 * other if isinstance(other, u.Unit) else other, what)
 
     def __mul__(self, other):
         return self._scaled(other, operator.mul)
@@ -72,7 +72,7 @@ class Arithmetic:
         """Another matrix of the same shape (synapses of both), or a scalar, which is added to every stored weight."""
         if isinstance(other, Arithmetic):
             return self._joined(other)
-        value, unit = u.split_mantissa_unit(self._operand(other, "+"))
+        value, unit = u.split_mantissa_unit(self._operand(other, f"what is added to {self!r}"))
         if value.size != 1:
             raise ValueError(f"{self!r} + x: x has shape {value.shape}, expected one number: a sum with an array is dense, .todense() + x")
         return self.shifted(with_unit(value.reshape(()), unit))
@@ -81,7 +81,7 @@ class Arithmetic:
         return self + other
 
     def __sub__(self, other):
-        return self + (-other if isinstance(other, Arithmetic) else -self._operand(other, "-"))
+        return self + (-other if isinstance(other, Arithmetic) else -self._operand(other, f"what is taken from {self!r}"))
 
     def __rsub__(self, other):
         return (-self) + other
@@ -107,7 +107,7 @@ class Arithmetic:
     def diag_add(self, value):
         """The matrix plus `value` on its diagonal: a scalar or one number a diagonal entry, in the unit of the weights."""
         n = min(self.shape)
-        mantissa, unit = u.split_mantissa_unit(as_weights(value, f"{self!r}.diag_add"))
+        mantissa, unit = u.split_mantissa_unit(as_weights(value, f"{self!r}.diag_add: the diagonal"))
         if mantissa.shape not in ((), (1,), (n,)):
             raise ValueError(f"{self!r}.diag_add: the diagonal has shape {mantissa.shape}, expected a number or ({n},)")
         diagonal = jnp.broadcast_to(mantissa.astype(self.dtype), (n,))
@@ -137,11 +137,11 @@ class Arithmetic:
         right, right_unit = u.split_mantissa_unit(real(b, f"{self!r}.solve(b): b"))
         if self.shape[0] != self.shape[1] or jnp.shape(right) != (self.shape[0],):
             raise ValueError(f"{self!r}.solve(b): expected a square matrix and b of shape ({self.shape[0]},), got {jnp.shape(right)}")
+        weights, unit = u.split_mantissa_unit(self.per_synapse())
         if any(isinstance(ids, Tracer) for ids in self.coordinates()):
             raise TypeError(f"{self!r}.solve(b): the structure is traced: build the matrix outside jit")
         row, col = (np.asarray(ids, np.int64) for ids in self.coordinates())
         places, owner = np.unique(row * self.shape[1] + col, return_inverse=True)  # the solver takes no duplicates
-        weights, unit = u.split_mantissa_unit(self.per_synapse())
         weights = jax.ops.segment_sum(weights, owner, places.size)
         indptr = np.searchsorted(places // self.shape[1], np.arange(self.shape[0] + 1)).astype(np.int32)
         indices = (places % self.shape[1]).astype(np.int32)

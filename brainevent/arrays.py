@@ -36,10 +36,12 @@ def numbers(value: Any, what: str) -> tuple[Any, u.Unit]:
     mantissa, unit = u.split_mantissa_unit(u.maybe_decimal(value)) if isinstance(value, u.Quantity) else (value, u.UNITLESS)
     array = mantissa if isinstance(mantissa, jax.Array) else _on_host(mantissa, what)
     if not any(jnp.issubdtype(array.dtype, kind) for kind in (np.bool_, jnp.integer, jnp.floating)):
-        bare = isinstance(array, np.ndarray) and array.ndim == 0 and array.dtype.kind != "c"
-        complex_ = jnp.issubdtype(array.dtype, jnp.complexfloating)
-        remedy = "take its real and imaginary parts one after the other" if complex_ else "convert it with .astype(float)"
-        raise TypeError(f"{what}: expected real numbers, got {reprlib.repr(value) if bare else f'dtype {array.dtype}'}: {remedy}")
+        said, remedy = f"dtype {array.dtype}", "convert it with .astype(float)"
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            remedy = "take its real and imaginary parts one after the other"
+        elif isinstance(array, np.ndarray) and array.ndim == 0:
+            said, remedy = reprlib.repr(value), "pass a number or an array of them"
+        raise TypeError(f"{what}: expected real numbers, got {said}: {remedy}")
     return array, unit
 
 
@@ -111,8 +113,7 @@ def check_finite(array: Any, what: str) -> None:
     array = np.asarray(array)
     if not (good := np.isfinite(array)).all():
         bad = array.reshape(-1)[int(np.argmin(good))]
-        wanted = "are finite numbers: replace it, or leave such synapses out" if array.ndim else "is a finite number"
-        raise ValueError(f"{what} {wanted}, got {bad}")
+        raise ValueError(f"{what}: expected finite numbers, got {bad}: replace it, or leave such synapses out")
 
 
 def placed(array: np.ndarray) -> jax.Array:

@@ -29,8 +29,8 @@ def check_shape(shape, owner: str) -> tuple[int, int]:
         raise TypeError(f"{wanted} ({error})") from None
     if len(sizes) != 2 or min(sizes) < 0:
         raise ValueError(wanted)
-    if max(sizes) >= 1 << 63:
-        raise ValueError(f"{owner}: shape is {sizes}, expected sizes below 2^63: ids are 64 bits wide at most")
+    if max(sizes) >= 1 << 56:  # XLA aborts where it cannot count the bytes of a vector
+        raise ValueError(f"{owner}: shape is {sizes}, expected sizes below 2^56")
     return sizes
 
 
@@ -85,7 +85,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         if shape not in ((), (1,), self.weights_shape):
             raise ValueError(
                 f"{type(self).__name__}{list(self.shape)}: weights of shape {shape}, expected a scalar, (1,), "
-                f"or one a synapse, {self.weights_shape}; a batch of weights goes through jax.vmap"
+                f"or one a synapse, {self.weights_shape}"
             )
 
     def _check_finite(self):
@@ -95,9 +95,13 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
             check_finite(mantissa, f"{type(self).__name__}: weights")
 
     def _check_batch(self):
-        """Raise for a batch of matrices, which `vmap` may return, outside of `vmap`."""
-        self.check_shapes()
-        self._check_weights(self.data)
+        """Raise for a batch of matrices, as `vmap` returns them, outside of `vmap`."""
+        try:
+            self.check_shapes()
+            self._check_weights(self.data)
+        except ValueError as error:
+            shape = u.get_mantissa(self.data).shape
+            raise ValueError(f"{self!r}: weights of shape {shape} are a batch, to be used under jax.vmap ({error})") from None
 
     # -- pytree -------------------------------------------------------------------------------------------------------------
 
@@ -245,6 +249,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         check_format(cls, self)
         if type(self) is cls:
             return self
+        self._check_batch()
         row, col = self.coordinates()
         data = self._one_weight() if self.data.size == 1 != self.nse else self.per_synapse()
         return cls.from_coordinates(data, row, col, shape=self.shape, backend=self.backend)
@@ -284,6 +289,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         matrix, unit = u.split_mantissa_unit(as_weights(matrix, f"{name}.fromdense: the matrix"))
         if matrix.ndim != 2:
             raise ValueError(f"{name}.fromdense takes a matrix, got shape {matrix.shape}")
+        nse = check_places(nse, name)
         if nse is None and not is_concrete(matrix):
             raise ValueError(f"{name}.fromdense: under jit the nonzeros cannot be counted: pass nse=")
         if nse is None:
@@ -413,15 +419,22 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
             return ids
         try:
             return np.arange(n)[np.asarray(item) if isinstance(item, jax.Array) else item]
-        except IndexError as error:
+        except (IndexError, TypeError) as error:
             raise IndexError(f"{wanted} of {n} {('pre', 'post')[axis]} neurons ({error})") from None
 
     def _rows(self, ids):
         """The dense rows of checked or traced ids, by a product with one event each; NaN where a traced id is out of range."""
         n, known = self.shape[0], is_concrete(ids)
         ids = jnp.asarray(ids)[..., None]
-        rows, unit = u.split_mantissa_unit(EventArray((ids + n * (ids < 0)) == jnp.arange(n)) @ self)
+        rows, unit = u.split_mantissa_unit(EventArray(jnp.where(ids < 0, ids + n, ids) == jnp.arange(n, dtype=ids.dtype)) @ self)
         return with_unit(rows if known else jnp.where((ids >= -n) & (ids < n), rows, jnp.nan), unit)
+
+
+def check_places(nse, owner: str) -> int | None:
+    """`nse`, a number of places for synapses, if it is an integer or None."""
+    if nse is not None and not isinstance(nse, (int, np.integer)):
+        raise TypeError(f"{owner}: nse is {nse!r}, expected an integer, or None to count the synapses")
+    return nse
 
 
 def check_format(cls, A) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .arrays import canonical, numbers, real, unwrap
+from .arrays import canonical, cast, is_concrete, numbers, real, unwrap
 
 _NOT_ARRAYS = (u.Unit, str, type(None))  # what a product leaves to Python's own TypeError
 
@@ -27,7 +27,7 @@ def is_event(x: Any) -> bool:
 @jax.custom_jvp
 def indicator(x: jax.Array) -> jax.Array:
     """1 where ``x`` is nonzero, else 0, in the dtype of ``x``; its derivative is that of the identity (straight-through)."""
-    return jnp.asarray(x != 0, dtype=jnp.result_type(x))
+    return jnp.asarray(x).astype(bool).astype(jnp.result_type(x))
 
 
 @indicator.defjvp
@@ -195,6 +195,8 @@ class AbstractEvents(u.CustomArray, abc.ABC):
         if jnp.issubdtype(self.dtype, jnp.integer) and jnp.issubdtype(data.dtype, jnp.floating):
             # a cast to int would round 0.5 to 0 and lose the event
             raise TypeError(f"Cannot set entries of a {type(self).__name__} of {self.dtype} to floats; cast it with .astype(float) first.")
+        if jnp.issubdtype(self.dtype, jnp.integer) and is_concrete(data):
+            data = jnp.asarray(cast(np.asarray(data), self.dtype, f"an entry of a {type(self).__name__} of {self.dtype}"))
         self.value = self._value.at[_plain_index(index)].set(data.astype(self.dtype))
 
     def __iter__(self) -> Iterator[Any]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import as_weights, is_concrete, numbers
-from ..connectivity import Connectivity, check_format, check_shape
+from ..connectivity import Connectivity, check_format, check_places, check_shape
 from ..core import law, table
 from ..events import EventArray
 from .csr import CSC, CSR
@@ -109,9 +109,7 @@ class JITConnectivity(Connectivity):
 
     def check_shapes(self):
         if self.seed.shape != ():
-            raise ValueError(
-                f"{type(self).__name__}{list(self.shape)}: seeds of shape {self.seed.shape}: a batch of them goes through jax.vmap"
-            )
+            raise ValueError(f"{type(self).__name__}: seed has shape {self.seed.shape}, expected ()")
 
     def _check_weights(self, data):
         shape = u.get_mantissa(data).shape
@@ -154,6 +152,7 @@ class JITConnectivity(Connectivity):
 
         Takes time and memory in proportion to the synapses.
         """
+        nse = check_places(nse, repr(self))
         if nse is None and not is_concrete(self.seed):
             raise TypeError(f"{self!r}: the seed is traced, so the synapses cannot be counted: pass nse=, a number that is large enough")
         nse = 0 if 0 in self.shape else nse  # there is no pair that a spare place could stand at
