@@ -434,7 +434,7 @@ def check_places(nse, owner: str) -> int | None:
     """`nse`, a number of places for synapses, if it is an integer or None."""
     if nse is not None and not isinstance(nse, (int, np.integer)):
         raise TypeError(f"{owner}: nse is {nse!r}, expected an integer, or None to count the synapses")
-    return nse
+    return None if nse is None else int(nse)
 
 
 def check_format(cls, A) -> None:
