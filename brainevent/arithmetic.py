@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .arrays import as_weights, real, with_unit
+
 
 class Arithmetic:
     """`+ - * /`, negation, `abs`, `diag_add` and `solve`, in terms of what every format has; the base of `Connectivity`."""
@@ -33,11 +35,29 @@ class Arithmetic:
         return self.map_weights(lambda w: w + value)
 
     def _scaled(self, other, function):
-        if np.ndim(u.get_mantissa(other)) == 2:
-            A = self.stored()
-            row, col = A.coordinates()
-            return A.with_data(u.math.reshape(function(A.per_synapse(), other[row, col]), A.weights_shape))
-        return self.map_weights(lambda w: function(w, other))
+        """`function(w, f)` of every weight w, f being one number for all, or what numpy broadcasts to its pair of neurons."""
+        factor = self._operand(other, f"the factor of {self!r}")
+        mantissa, unit = u.split_mantissa_unit(factor)
+        if mantissa.size == 1 and mantissa.ndim <= 2:
+            return self.map_weights(lambda w: function(w, with_unit(mantissa.reshape(()), unit)))
+        if mantissa.ndim > 2 or any(n not in (1, size) for n, size in zip(mantissa.shape[::-1], self.shape[::-1])):
+            raise ValueError(
+                f"{self!r}: a factor of shape {mantissa.shape} does not broadcast to the matrix, shape {self.shape}; "
+                "one number a synapse goes through with_data"
+            )
+        A = self.stored()
+        pairs = A.at_synapses(mantissa.reshape((1,) * (2 - mantissa.ndim) + mantissa.shape))
+        return A.with_data(u.math.reshape(function(A.per_synapse(), with_unit(pairs, unit)), A.weights_shape))
+
+    def at_synapses(self, matrix):
+        """The entry of a matrix at every synapse, flat; an axis of size 1 stands for all."""
+        return matrix[tuple(ids if n > 1 else 0 for ids, n in zip(self.coordinates(), matrix.shape))]
+
+    def _operand(self, other, what: str):
+        """The other side of `* / + -`: real numbers or a unit."""
+        if isinstance(other, u.sparse.SparseMatrix):
+            raise TypeError(f"{what} is {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
+        return real(1.0 * other if isinstance(other, u.Unit) else other, what)
 
     def __mul__(self, other):
         return self._scaled(other, operator.mul)
@@ -52,13 +72,16 @@ class Arithmetic:
         """Another matrix of the same shape (synapses of both), or a scalar, which is added to every stored weight."""
         if isinstance(other, Arithmetic):
             return self._joined(other)
-        return self.shifted(other)
+        value, unit = u.split_mantissa_unit(self._operand(other, f"what is added to {self!r}"))
+        if value.size != 1:
+            raise ValueError(f"{self!r} + x: x has shape {value.shape}, expected one number: a sum with an array is dense, .todense() + x")
+        return self.shifted(with_unit(value.reshape(()), unit))
 
     def __radd__(self, other):
         return self + other
 
     def __sub__(self, other):
-        return self + (-other)
+        return self + (-other if isinstance(other, Arithmetic) else -self._operand(other, f"what is taken from {self!r}"))
 
     def __rsub__(self, other):
         return (-self) + other
@@ -84,11 +107,12 @@ class Arithmetic:
     def diag_add(self, value):
         """The matrix plus `value` on its diagonal: a scalar or one number a diagonal entry, in the unit of the weights."""
         n = min(self.shape)
-        mantissa, unit = u.split_mantissa_unit(value)
-        diagonal = jnp.broadcast_to(jnp.asarray(mantissa, self.dtype), (n,))
-        values = diagonal if unit.is_unitless else u.Quantity(diagonal, unit=unit)
-        ids, A = jnp.arange(n), self.stored()
-        return A._joined(type(A).from_coordinates(values, ids, ids, shape=self.shape))
+        mantissa, unit = u.split_mantissa_unit(as_weights(value, f"{self!r}.diag_add: the diagonal"))
+        if mantissa.shape not in ((), (1,), (n,)):
+            raise ValueError(f"{self!r}.diag_add: the diagonal has shape {mantissa.shape}, expected a number or ({n},)")
+        diagonal = jnp.broadcast_to(mantissa.astype(self.dtype), (n,))
+        ids, A = np.arange(n), self.stored()
+        return A._joined(type(A).from_coordinates(with_unit(diagonal, unit), ids, ids, shape=self.shape))
 
     def solve(self, b):
         """x with `A @ x = b`, for a square matrix that is not singular.
@@ -100,7 +124,7 @@ class Arithmetic:
           x of shape (n_post,), in the unit of b over that of the weights. Differentiable in b and in the weights.
 
         Raises:
-          ValueError: the matrix is not square, or b does not fit. TypeError: the structure is traced; build it outside jit.
+          ValueError: the matrix is not square, or b does not fit. TypeError: b is not real; the structure is traced: build it outside jit.
 
         By `jax.experimental.sparse.linalg.spsolve`, which has a sparse QR on GPU and scipy's SuperLU on CPU.
 
@@ -110,16 +134,16 @@ class Arithmetic:
         """
         from jax.experimental.sparse.linalg import spsolve  # slow to import, and only needed here
 
-        right, right_unit = u.split_mantissa_unit(b)
+        right, right_unit = u.split_mantissa_unit(real(b, f"{self!r}.solve(b): b"))
         if self.shape[0] != self.shape[1] or jnp.shape(right) != (self.shape[0],):
             raise ValueError(f"{self!r}.solve(b): expected a square matrix and b of shape ({self.shape[0]},), got {jnp.shape(right)}")
+        weights, unit = u.split_mantissa_unit(self.per_synapse())
         if any(isinstance(ids, Tracer) for ids in self.coordinates()):
             raise TypeError(f"{self!r}.solve(b): the structure is traced: build the matrix outside jit")
         row, col = (np.asarray(ids, np.int64) for ids in self.coordinates())
         places, owner = np.unique(row * self.shape[1] + col, return_inverse=True)  # the solver takes no duplicates
-        weights, unit = u.split_mantissa_unit(self.per_synapse())
         weights = jax.ops.segment_sum(weights, owner, places.size)
         indptr = np.searchsorted(places // self.shape[1], np.arange(self.shape[0] + 1)).astype(np.int32)
         indices = (places % self.shape[1]).astype(np.int32)
-        x = spsolve(weights, jnp.asarray(indices), jnp.asarray(indptr), jnp.asarray(right, weights.dtype))
+        x = spsolve(weights, jnp.asarray(indices), jnp.asarray(indptr), right.astype(weights.dtype))
         return u.maybe_decimal(u.Quantity(x, unit=right_unit / unit))  # pyright: ignore[reportArgumentType]

@@ -12,55 +12,26 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from .arithmetic import Arithmetic
+from .arrays import as_ids, as_weights, check_finite, is_concrete, real, unwrap, with_unit
 from .core import table
 from .core.operator import correlate, propagate
-from .events import EventArray, MaskedFloat, unwrap
-
-
-def is_concrete(*arrays) -> bool:
-    """Whether none of the arrays is a tracer (so that their values can be looked at)."""
-    return not any(isinstance(a, Tracer) for a in arrays)
-
-
-def as_weights(data):
-    """`data` as a real floating array (or Quantity of one); integers and booleans are cast to the default float."""
-    mantissa, unit = u.split_mantissa_unit(unwrap(data))
-    array = jnp.asarray(mantissa)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        if not (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
-            raise TypeError(f"weights are real numbers, got dtype {array.dtype}: pass the real part, or two matrices")
-        array = array.astype(jnp.result_type(float))
-    return array if unit.is_unitless else u.Quantity(array, unit=unit)
-
-
-def as_ids(ids, name: str, owner: str):
-    """`ids` as a jax array of integers: 32 bits wide where the values allow it, else 64."""
-    if isinstance(ids, jax.Array):
-        if not jnp.issubdtype(ids.dtype, jnp.integer):
-            raise TypeError(f"{owner}: {name} has dtype {ids.dtype}, expected integers: use {name}.astype(int)")
-        if jnp.issubdtype(ids.dtype, jnp.signedinteger):
-            return ids
-        if not is_concrete(ids):  # kernels take signed ids; what does not fit turns negative, which they refuse
-            return ids.astype(np.int32)
-    ids = np.asarray(ids)
-    if ids.size and not np.issubdtype(ids.dtype, np.integer):
-        raise TypeError(f"{owner}: {name} has dtype {ids.dtype}, expected integers: use {name}.astype(int)")
-    wide = ids.size and max(int(ids.max()), -int(ids.min())) > np.iinfo(np.int32).max
-    if wide and not jax.config.read("jax_enable_x64"):
-        raise ValueError(f"{owner}: {name} holds {int(ids.max())}, beyond 32 bits: set jax_enable_x64 before building it")
-    with jax.ensure_compile_time_eval():  # constants stay concrete under jit, so that they are checked there too
-        return jnp.asarray(ids.astype(np.int64 if wide else np.int32, copy=False))
+from .events import EventArray, MaskedFloat
 
 
 def check_shape(shape, owner: str) -> tuple[int, int]:
     """`shape` as two sizes, or a clear error."""
-    shape = tuple(operator.index(n) for n in shape)
-    if len(shape) != 2 or min(shape) < 0:
-        raise ValueError(f"{owner}: shape is (n_pre, n_post), two sizes of at least 0, got {shape}")
-    return shape
+    wanted = f"{owner}: shape is (n_pre, n_post), two sizes of at least 0, got {shape!r}"
+    try:
+        sizes = tuple(-1 if isinstance(n, (bool, np.bool_)) else operator.index(n) for n in shape)
+    except TypeError as error:  # traced sizes too
+        raise TypeError(f"{wanted} ({error})") from None
+    if len(sizes) != 2 or min(sizes) < 0:
+        raise ValueError(wanted)
+    if max(sizes) >= 1 << 56:  # XLA aborts where it cannot count the bytes of a vector
+        raise ValueError(f"{owner}: shape is {sizes}, expected sizes below 2^56")
+    return sizes
 
 
 def reordered(data, order):
@@ -83,6 +54,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     flags: ClassVar[tuple[str, ...]] = ("shape", "backend")
     precision: str | None = None  # the dtype that weights are rounded to, where a product is wider and the format draws them in it
     formats: ClassVar[dict[str, type]] = {}
+    checked: bool = True  # whether ids and pointers are known to be good; a flag of the formats that have some
     data: jax.Array | u.Quantity
     shape: tuple[int, int]
     backend: str | None
@@ -98,9 +70,12 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
             raise TypeError(f"{name} takes ({', '.join(self.parts)}), {len(self.parts)} arrays, got {len(parts)}")
         shape = check_shape(shape, name)
         ids = (as_ids(part, key, name) for key, part in zip(self.parts[1:], parts[1:]))
-        self._set(shape=shape, backend=table.check_backend(backend), data=as_weights(parts[0]), **dict(zip(self.parts[1:], ids)))
+        data = as_weights(parts[0], f"{name}: weights")
+        self._set(shape=shape, backend=table.check_backend(backend), data=data, **dict(zip(self.parts[1:], ids)))
+        self.check_shapes()
         self._set(**self.check())
         self._check_weights(self.data)
+        self._check_finite()
 
     def _set(self, **values):
         for name, value in values.items():
@@ -116,6 +91,21 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
                 f"{type(self).__name__}{list(self.shape)}: weights of shape {shape}, expected a scalar, (1,), "
                 f"or one a synapse, {self.weights_shape}"
             )
+
+    def _check_finite(self):
+        """Weights that are known are finite: an infinite one times a silent neuron is nothing on one path and NaN on another."""
+        mantissa = u.get_mantissa(self.data)
+        if is_concrete(mantissa):
+            check_finite(mantissa, f"{type(self).__name__}: weights")
+
+    def _check_batch(self):
+        """Raise for a batch of matrices, as `vmap` returns them, outside of `vmap`."""
+        try:
+            self.check_shapes()
+            self._check_weights(self.data)
+        except ValueError as error:
+            shape = u.get_mantissa(self.data).shape
+            raise ValueError(f"{self!r}: weights of shape {shape} are a batch, to be used under jax.vmap ({error})") from None
 
     # -- pytree -------------------------------------------------------------------------------------------------------------
 
@@ -148,9 +138,20 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     # -- what a format provides ---------------------------------------------------------------------------------------------
 
+    def check_shapes(self) -> None:
+        """Raise unless the shapes of the structure arrays fit one another."""
+
     def check(self) -> dict:
         """Raise if the structure is not valid, as far as it is concrete; return the flags read off it."""
         raise NotImplementedError
+
+    def sound(self):
+        """Whether all ids and pointers are good, a bool array: what `check` looks at, for structures that it could not see."""
+        raise NotImplementedError
+
+    def or_nan(self, values):
+        """`values`; NaN throughout if the structure could not be checked when the matrix was built, and is not sound."""
+        return values if self.checked else jnp.where(self.sound(), values, jnp.nan)
 
     def coordinates(self):
         """`(row, col)` of every synapse, two integer arrays of shape (nse,), in the order of the weights."""
@@ -232,7 +233,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def with_data(self, data):
         """The same structure with other weights: scalar, `(1,)` or one a synapse, of any float dtype, with or without a unit."""
-        data = as_weights(data)
+        data = as_weights(data, f"{self!r}: weights")
         self._check_weights(data)
         return self.replace(data=data)
 
@@ -242,8 +243,9 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def per_synapse(self):
         """The weights as one number a synapse, in a flat array of shape (nse,) (Quantity if they have a unit)."""
+        self._check_batch()
         mantissa, unit = u.split_mantissa_unit(self.data)
-        return u.maybe_decimal(u.Quantity(jnp.broadcast_to(mantissa, self.weights_shape).reshape(-1), unit=unit))
+        return with_unit(self.or_nan(jnp.broadcast_to(mantissa, self.weights_shape).reshape(-1)), unit)
 
     def transpose(self, axes=None):
         """The transposed matrix, shape `(n_post, n_pre)`, sharing the arrays."""
@@ -251,11 +253,17 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def to(self, cls):
         """The same matrix in another format, `A.to(be.CSC)`: duplicates kept, one weight for all still one weight."""
+        check_format(cls, self)
         if type(self) is cls:
             return self
+        self._check_batch()
         row, col = self.coordinates()
-        data = u.math.reshape(self.data, ()) if self.data.size == 1 != self.nse else self.per_synapse()
+        data = self._one_weight() if self.data.size == 1 != self.nse else self.per_synapse()
         return cls.from_coordinates(data, row, col, shape=self.shape, backend=self.backend)
+
+    def _one_weight(self):
+        mantissa, unit = u.split_mantissa_unit(self.data)
+        return with_unit(self.or_nan(jnp.reshape(mantissa, ())), unit)
 
     def tocoo(self):
         """The same matrix as `COO`."""
@@ -272,7 +280,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     def todense(self):
         """The matrix as an array of shape `(n_pre, n_post)`; duplicates are summed."""
         mantissa, unit = u.split_mantissa_unit(self.per_synapse())
-        return u.maybe_decimal(u.Quantity(jnp.zeros(self.shape, mantissa.dtype).at[self.coordinates()].add(mantissa), unit=unit))
+        return with_unit(self.or_nan(empty_matrix(self.shape, mantissa.dtype).at[self.coordinates()].add(mantissa)), unit)
 
     @classmethod
     def fromdense(cls, matrix, *, nse: int | None = None, backend: str | None = None):
@@ -280,31 +288,42 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
         Args:
           matrix: array or Quantity of shape (n_pre, n_post).
-          nse: how many nonzeros there are; needed under `jit`, where they cannot be counted (spare places hold weight 0).
+          nse: how many nonzeros there are; needed under `jit`, where they cannot be counted. Spare places hold weight 0; if there are too
+            few, all weights are NaN.
           backend: a backend asked for by name, or None.
         """
-        mantissa, unit = u.split_mantissa_unit(matrix)
-        if jnp.ndim(mantissa) != 2:
-            raise ValueError(f"{cls.__name__}.fromdense takes a matrix, got shape {jnp.shape(mantissa)}")
-        if not is_concrete(mantissa) and nse is None:
-            raise ValueError(f"{cls.__name__}.fromdense: under jit the nonzeros cannot be counted: pass nse=")
-        mantissa = jnp.asarray(mantissa)
-        if nse is not None and is_concrete(mantissa) and nse < (found := int(jnp.count_nonzero(mantissa))):
-            raise ValueError(f"{cls.__name__}.fromdense: nse={nse}, but the matrix has {found} nonzeros: pass at least that many")
-        row, col = jnp.nonzero(mantissa, size=nse, fill_value=0) if nse is not None else np.nonzero(np.asarray(mantissa))
-        data = mantissa[row, col]
-        if nse is not None:
-            data = jnp.where(jnp.arange(nse) < jnp.count_nonzero(mantissa), data, 0)
-        data = data if unit.is_unitless else u.Quantity(data, unit=unit)
-        return cls.from_coordinates(data, row, col, shape=mantissa.shape, backend=backend)
+        name = cls.__name__
+        matrix, unit = u.split_mantissa_unit(as_weights(matrix, f"{name}.fromdense: the matrix"))
+        if matrix.ndim != 2:
+            raise ValueError(f"{name}.fromdense takes a matrix, got shape {matrix.shape}")
+        nse = check_places(nse, name)
+        if nse is None and not is_concrete(matrix):
+            raise ValueError(f"{name}.fromdense: under jit the nonzeros cannot be counted: pass nse=")
+        if nse is None:
+            row, col = np.nonzero(np.asarray(matrix))
+            return cls.from_coordinates(with_unit(matrix[row, col], unit), row, col, shape=matrix.shape, backend=backend)
+        found = jnp.count_nonzero(matrix)
+        if is_concrete(found) and nse < found:
+            raise ValueError(f"{name}.fromdense: nse={nse}, but the matrix has {found} nonzeros: pass at least that many")
+        nse = 0 if 0 in matrix.shape else nse  # there is no pair that a spare place could stand at
+        row, col = jnp.nonzero(matrix, size=nse, fill_value=0)
+        data = jnp.where(jnp.arange(nse) < found, matrix[row, col], 0)
+        data = jnp.where(found <= nse, data, jnp.nan)
+        return cls.from_coordinates(with_unit(data, unit), row, col, shape=matrix.shape, backend=backend)
 
     @classmethod
     def fromscipy(cls, matrix, *, unit=None, backend: str | None = None):
         """Store a scipy.sparse matrix or array; duplicates and explicit zeros are kept. `unit` is given to the weights."""
+        import scipy.sparse  # slow to import, and only needed here
+
+        if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
+            raise TypeError(f"{cls.__name__}.fromscipy takes a scipy.sparse matrix, got {type(matrix).__name__}: use fromdense for arrays")
+        if unit is not None and not isinstance(unit, u.Unit):
+            raise TypeError(f"{cls.__name__}.fromscipy: unit is {unit!r}, expected a unit like brainunit.nS, or None")
         coo = matrix.tocoo()
-        row, col = coo.coords if hasattr(coo, "coords") else (coo.row, coo.col)
-        data = coo.data if unit is None else u.Quantity(jnp.asarray(coo.data), unit=unit)
-        return cls.from_coordinates(data, row, col, shape=coo.shape, backend=backend)
+        data, _ = u.split_mantissa_unit(as_weights(coo.data, f"{cls.__name__}.fromscipy: weights"))
+        data = data if unit is None else u.Quantity(data, unit=unit)
+        return cls.from_coordinates(data, *coo.coords, shape=coo.shape, backend=backend)
 
     def toscipy(self):
         """A scipy.sparse array of the mantissas (`.unit` has the unit), duplicates kept: csr, csc or coo, whichever is nearest."""
@@ -326,15 +345,16 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
     yw_to_w, yw_to_w_transposed = dt2t, dt2t_transposed  # pyright: ignore[reportAssignmentType]
 
     def _weigh_ends(self, y, w, *, transpose):
-        w = self.data if w is None else w
-        mantissa, unit = u.split_mantissa_unit(unwrap(y))
-        mantissa = jnp.asarray(mantissa)
-        floating = jnp.issubdtype(mantissa.dtype, jnp.floating)
-        mantissa = mantissa.astype(jnp.promote_types(self.dtype, mantissa.dtype) if floating else self.dtype)
-        if mantissa.shape != (self.shape[int(transpose)],):
-            raise ValueError(f"{self!r}: y has shape {mantissa.shape}, expected ({self.shape[int(transpose)]},)")
-        ones = jnp.ones(self.shape[1 - int(transpose)], mantissa.dtype)
-        ends = correlate(self.replace(data=None), mantissa, ones, transpose=transpose, event=False)
+        self._check_batch()
+        w = self.data if w is None else real(w, f"{self!r}: w")
+        self._check_weights(w)
+        ends, unit = u.split_mantissa_unit(real(y, f"{self!r}: y"))
+        floating = jnp.issubdtype(ends.dtype, jnp.floating)
+        ends = ends.astype(jnp.promote_types(self.dtype, ends.dtype) if floating else self.dtype)
+        if ends.shape != (self.shape[int(transpose)],):
+            raise ValueError(f"{self!r}: y has shape {ends.shape}, expected ({self.shape[int(transpose)]},)")
+        ones = jnp.ones(self.shape[1 - int(transpose)], ends.dtype)
+        ends = correlate(self.replace(data=None), ends, ones, transpose=transpose, event=False)
         return w * u.maybe_decimal(u.Quantity(ends, unit=unit))
 
     # -- products -----------------------------------------------------------------------------------------------------------
@@ -349,10 +369,11 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         """`A @ x` over columns, or `x @ A` over the last axis: units off, shapes checked, dtypes promoted, units on again."""
         if isinstance(operand, u.sparse.SparseMatrix):
             raise TypeError(f"{self!r} @ {operand!r}: a product of two sparse matrices is not defined here: use .todense() of one")
+        self._check_batch()
         event = isinstance(operand, EventArray) and not isinstance(operand, MaskedFloat)
-        x, x_unit = u.split_mantissa_unit(unwrap(operand))
+        x, x_unit = u.split_mantissa_unit(real(operand, f"the operand of {self!r}"))
         w, w_unit = u.split_mantissa_unit(self.data)
-        x = self._fitting(jnp.asarray(x), transpose)
+        x = self._fitting(x, transpose)
         if event or x.dtype == bool:
             event = True
         else:
@@ -369,8 +390,6 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def _fitting(self, x, transpose):
         """`x` if its shape fits, else a clear error."""
-        if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            raise TypeError(f"{self!r}: the operand is complex ({x.dtype}): multiply its real and imaginary parts one after the other")
         n = self.shape[0 if transpose else 1]
         if transpose and (x.ndim < 1 or x.shape[-1] != n):
             raise ValueError(f"x @ {self!r}: x has shape {x.shape}, expected ({n},) or (..., {n}), one entry a pre neuron")
@@ -379,21 +398,60 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         return x
 
     def __getitem__(self, item):
-        """Dense rows: `A[i]` has shape (n_post,), `A[ids]` and `A[start:stop]` (len, n_post); `A[rows, cols]` pairs ids as numpy does."""
-        if isinstance(item, tuple):
-            rows, cols = item
-            if isinstance(rows, slice) or isinstance(cols, slice):
-                return self[rows][..., cols]
-            rows, cols = jnp.broadcast_arrays(*map(jnp.asarray, item))
-            dense, unit = u.split_mantissa_unit(self[rows])
-            return u.maybe_decimal(u.Quantity(jnp.take_along_axis(dense, cols[..., None], axis=-1)[..., 0], unit=unit))
-        n = self.shape[0]
-        if is_concrete(*jax.tree.leaves(item)):
-            try:
-                ids = np.arange(n)[np.asarray(item) if isinstance(item, jax.Array) else item]
-            except IndexError as error:
-                raise IndexError(f"{self!r}: cannot take row {item} of {n} pre neurons ({error})") from None
-        else:
-            ids = item
-        ids = jnp.asarray(ids)
-        return EventArray((ids[..., None] + n * (ids[..., None] < 0)) == jnp.arange(n)) @ self
+        """Dense rows: `A[i]` has shape (n_post,), `A[ids]` and `A[start:stop]` (len, n_post); `A[rows, cols]` pairs ids as numpy does.
+
+        Ids out of range are an IndexError; traced ones, which cannot be looked at, give NaN.
+        """
+        if not isinstance(item, tuple):
+            return self._rows(self._taken(item, 0))
+        if len(item) != 2 or any(each is None for each in item):
+            raise IndexError(f"{self!r}: cannot take {item!r}: expected one or two indices, [rows] or [rows, columns]")
+        item = tuple(slice(None) if each is Ellipsis else each for each in item)
+        rows, cols = (self._taken(each, axis) for axis, each in enumerate(item))
+        if any(isinstance(each, slice) for each in item):
+            dense, unit = u.split_mantissa_unit(self._rows(rows))
+            return with_unit(jnp.take(dense, cols, axis=-1, mode="fill", fill_value=jnp.nan), unit)
+        rows, cols = jnp.broadcast_arrays(rows, cols)
+        dense, unit = u.split_mantissa_unit(self._rows(rows))
+        return with_unit(jnp.take_along_axis(dense, cols[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0], unit)
+
+    def _taken(self, item, axis: int):
+        """The ids along an axis that an index asks for; negative ones stay if they are traced."""
+        n, wanted = self.shape[axis], f"{self!r}: cannot take {('row', 'column')[axis]} {item!r}"
+        item = unwrap(item)
+        if not is_concrete(*jax.tree.leaves(item)):
+            ids = jnp.asarray(item)
+            if not jnp.issubdtype(ids.dtype, jnp.integer):
+                raise IndexError(f"{wanted}: traced indices are integers, got {ids.dtype}: use jnp.nonzero(mask, size=...) for a mask")
+            return ids
+        try:
+            return np.arange(n)[np.asarray(item) if isinstance(item, jax.Array) else item]
+        except (IndexError, TypeError) as error:
+            raise IndexError(f"{wanted} of {n} {('pre', 'post')[axis]} neurons ({error})") from None
+
+    def _rows(self, ids):
+        """The dense rows of checked or traced ids, by a product with one event each; NaN where a traced id is out of range."""
+        n, known = self.shape[0], is_concrete(ids)
+        ids = jnp.asarray(ids)[..., None]
+        rows, unit = u.split_mantissa_unit(EventArray(jnp.where(ids < 0, ids + n, ids) == jnp.arange(n, dtype=ids.dtype)) @ self)
+        return with_unit(rows if known else jnp.where((ids >= -n) & (ids < n), rows, jnp.nan), unit)
+
+
+def check_places(nse, owner: str) -> int | None:
+    """`nse`, a number of places for synapses, if it is an integer or None."""
+    if nse is not None and not isinstance(nse, (int, np.integer)):
+        raise TypeError(f"{owner}: nse is {nse!r}, expected an integer, or None to count the synapses")
+    return None if nse is None else int(nse)
+
+
+def check_format(cls, A) -> None:
+    """Raise unless `cls` is a format."""
+    if cls not in Connectivity.formats.values():
+        raise TypeError(f"{A!r}.to takes a format like brainevent.COO, got {cls!r}")
+
+
+def empty_matrix(shape: tuple[int, int], dtype) -> jax.Array:
+    """A dense matrix of zeros; ValueError if its bytes cannot be counted, for which XLA aborts."""
+    if math.prod(shape) * np.dtype(dtype).itemsize >= 1 << 63:
+        raise ValueError(f"a dense matrix of shape {shape} has {math.prod(shape):.1e} entries: keep it in a sparse format")
+    return jnp.zeros(shape, dtype)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .arrays import canonical, cast, is_concrete, numbers, real, unwrap
+
 _NOT_ARRAYS = (u.Unit, str, type(None))  # what a product leaves to Python's own TypeError
 
 
@@ -22,17 +24,10 @@ def is_event(x: Any) -> bool:
     return isinstance(x, AbstractEvents)
 
 
-def unwrap(x: Any) -> Any:
-    """The plain array or ``Quantity`` inside an event array; anything else comes back as it is."""
-    while isinstance(x, u.CustomArray):
-        x = x.data
-    return x
-
-
 @jax.custom_jvp
 def indicator(x: jax.Array) -> jax.Array:
     """1 where ``x`` is nonzero, else 0, in the dtype of ``x``; its derivative is that of the identity (straight-through)."""
-    return jnp.asarray(x != 0, dtype=jnp.result_type(x))
+    return jnp.asarray(x).astype(bool).astype(jnp.result_type(x))
 
 
 @indicator.defjvp
@@ -72,7 +67,7 @@ def dense_product(left: Any, right: Any) -> Any:
     >>> dense_product(2 * jnp.eye(2), EventArray([0.0, 0.5]))
     Array([0., 2.], dtype=float32)
     """
-    left, right = (x if is_event(x) else u.math.asarray(x) for x in (left, right))
+    left, right = (x if is_event(x) else real(x, "the operand of an event array") for x in (left, right))
     if is_event(left) and is_event(right):
         right = right.product_operand()
     events, matrix = (left, right) if is_event(left) else (right, left)
@@ -80,13 +75,25 @@ def dense_product(left: Any, right: Any) -> Any:
     return product(left, right)
 
 
-def _plain_value(x: Any, name: str) -> Any:
-    """``x`` as a real jax array, or as a quantity of one."""
-    mantissa, unit = u.split_mantissa_unit(u.maybe_decimal(u.math.asarray(unwrap(x))))  # u.math joins a list of quantities too
-    mantissa = jnp.asarray(mantissa)
-    if mantissa.dtype != bool and not jnp.issubdtype(mantissa.dtype, jnp.integer) and not jnp.issubdtype(mantissa.dtype, jnp.floating):
-        raise TypeError(f"{name} holds bool, int or float values, got dtype {mantissa.dtype}; take the real part or compare first.")
-    return mantissa if unit.is_unitless else u.Quantity(mantissa, unit=unit)
+def _events_of(value: Any) -> Any:
+    """Real numbers as a jax array of which the same entries are nonzero, whatever it rounds to."""
+    array, unit = numbers(value, "EventArray")
+    if not unit.is_unitless:
+        raise TypeError(f"An EventArray says where events are and has no unit, got {unit}; use MaskedFloat to keep values.")
+    return array if isinstance(array, jax.Array) else jnp.asarray(_narrowed(array, canonical(array.dtype)))
+
+
+def _narrowed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A host array in the dtype that jax has for its own; what would be 0 there (denormals too, to XLA) becomes the least that is not."""
+    if array.dtype == bool or (array.dtype == dtype and not jnp.issubdtype(dtype, jnp.floating)):
+        return array
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return np.clip(array, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+    least = jnp.finfo(dtype).smallest_normal
+    lost = (array != 0) & (abs(array) < least)
+    array = np.where(lost, np.copysign(least, array), array) if lost.any() else array
+    with np.errstate(over="ignore"):  # infinity is an event too
+        return array.astype(dtype, copy=False)
 
 
 def _plain_index(index: Any) -> Any:
@@ -188,6 +195,8 @@ class AbstractEvents(u.CustomArray, abc.ABC):
         if jnp.issubdtype(self.dtype, jnp.integer) and jnp.issubdtype(data.dtype, jnp.floating):
             # a cast to int would round 0.5 to 0 and lose the event
             raise TypeError(f"Cannot set entries of a {type(self).__name__} of {self.dtype} to floats; cast it with .astype(float) first.")
+        if jnp.issubdtype(self.dtype, jnp.integer) and is_concrete(data):
+            data = jnp.asarray(cast(np.asarray(data), self.dtype, f"an entry of a {type(self).__name__} of {self.dtype}"))
         self.value = self._value.at[_plain_index(index)].set(data.astype(self.dtype))
 
     def __iter__(self) -> Iterator[Any]:
@@ -271,10 +280,7 @@ class EventArray(AbstractEvents):
 
     @classmethod
     def _check(cls, value: Any) -> Any:
-        value = _plain_value(value, cls.__name__)
-        if isinstance(value, u.Quantity):
-            raise TypeError(f"An EventArray says where events are and has no unit, got {value.unit}; use MaskedFloat to keep values.")
-        return value
+        return _events_of(value)
 
     def product_operand(self) -> Any:
         return indicator(self._value)
@@ -298,7 +304,7 @@ class MaskedFloat(AbstractEvents):
 
     @classmethod
     def _check(cls, value: Any) -> Any:
-        return _plain_value(value, cls.__name__)
+        return real(value, cls.__name__)
 
     def product_operand(self) -> Any:
         return self._value

@@ -239,8 +239,8 @@ def test_construction():
     [
         (EventArray, [1.0] * u.mV, "An EventArray says where events are and has no unit, got mV; use MaskedFloat"),
         (EventArray, UNITS, "has no unit, got mV"),
-        (EventArray, 1j, "holds bool, int or float values, got dtype complex"),
-        (MaskedFloat, jax.random.key(0), "MaskedFloat holds bool, int or float values, got dtype key"),
+        (EventArray, 1j, "EventArray: expected real numbers, got dtype complex128: take its real"),
+        (MaskedFloat, jax.random.key(0), "MaskedFloat: expected real numbers, got dtype key"),
     ],
 )
 def test_construction_errors(cls, value, message):

@@ -1,5 +1,7 @@
 """Batches and columns of an operand as one row of columns, for kernels that take every column with weights of its own."""
 
+import math
+
 import jax.numpy as jnp
 
 
@@ -19,9 +21,9 @@ def gathered(out, like, batched):
     if not batched:
         return out.reshape(out.shape[0], *like.shape[1:])
     b, m = like.shape[0], out.shape[0]
-    return jnp.moveaxis(out.reshape(m, b, -1), 1, 0).reshape(b, m, *like.shape[2:])
+    return jnp.moveaxis(out.reshape(m, b, math.prod(like.shape[2:])), 1, 0).reshape(b, m, *like.shape[2:])
 
 
 def summed(sums, like, batched):
     """Sums `(columns, 2)` of a pull-back, over the columns of each example."""
-    return sums.reshape(like.shape[0], -1, 2).sum(1) if batched else sums.sum(0)
+    return sums.reshape(like.shape[0], math.prod(like.shape[2:]), 2).sum(1) if batched else sums.sum(0)

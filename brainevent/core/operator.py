@@ -68,7 +68,7 @@ def _correlate_abstract(ct, x, *structure, wshape, batched, **_):
 
 def _propagate_run(w, x, *structure, skeleton, event, backend, batched, platform, **static):
     A = skeleton.unflatten(structure)
-    x = (x != 0) if event else x
+    x = x.astype(bool) if event else x
     run = table.choose("propagate", type(A), platform, backend, A.precision or w.dtype).run
     if table.is_scalar(w) and not batched:
         return w * run(A, x, dtype=w.dtype, event=event, batched=False, **static)
@@ -77,7 +77,7 @@ def _propagate_run(w, x, *structure, skeleton, event, backend, batched, platform
 
 def _correlate_run(ct, x, *structure, skeleton, event, backend, platform, wshape, **static):
     A = skeleton.unflatten(structure)
-    x = (x != 0) if event else x
+    x = x.astype(bool) if event else x
     if wshape == ():
         raise NotImplementedError("correlate gives one number a synapse; a scalar weight is multiplied outside the primitive")
     return table.choose("correlate", type(A), platform, backend, ct.dtype).run(A, ct, x, wshape=wshape, event=event, **static)
@@ -135,9 +135,12 @@ def _bilinear_batch(primitive, args, dims, *, batched, **static):
 
 def _map_over_structures(primitive, args, dims, **static):
     """Each example has a matrix of its own: one product after another."""
-    size = next(v.shape[d] for v, d in zip(args, dims) if d is not None)
-    moved = [v if d is None else jnp.moveaxis(v, d, 0) for v, d in zip(args, dims)]
-    return jax.lax.map(lambda i: primitive.bind(*(v if d is None else v[i] for v, d in zip(moved, dims)), **static), jnp.arange(size)), 0
+    moved = [None if d is None else jnp.moveaxis(v, d, 0) for v, d in zip(args, dims)]
+
+    def one(mine):
+        return primitive.bind(*(v if own is None else own for v, own in zip(args, mine)), **static)
+
+    return jax.lax.map(one, moved), 0
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

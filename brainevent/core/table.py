@@ -124,7 +124,7 @@ def backend(name: str):
 
 def check_backend(name: str | None) -> str | None:
     """Return the name if it is a known backend or None, else raise."""
-    if name is not None and name not in BACKENDS:
+    if name is not None and (not isinstance(name, str) or name not in BACKENDS):
         raise ValueError(f"unknown backend {name!r}: expected one of {sorted(BACKENDS)}")
     return name
 

@@ -32,8 +32,8 @@ def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
     """Write this step's spikes into a ring of bits, and read those that are due.
 
     Args:
-      ring: uint8 (slots, packed_size(n)), slots > max(delays); a power of two, where steps may pass 2^31.
-      step: int32 scalar, the number of this step modulo 2^32.
+      ring: uint8 (slots, packed_size(n)), slots > max(delays).
+      step: int32 scalar, the number of this step.
       spikes: bool (n,).
       delays: distinct delays in steps, at least 0.
 
@@ -74,26 +74,25 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
     Returns:
       `(target, counts)`.
     """
-    return _deposit((_choose("deposit", A, target.dtype), window, path), target, counts, A, mirror, spikes, decay)
+    return _deposit(_choose("deposit", A, target.dtype), window, path, target, counts, A, mirror, spikes, decay)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _deposit(how, target, counts, A, mirror, spikes, decay):
-    run, window, path = how
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _deposit(run, window, path, target, counts, A, mirror, spikes, decay):
     return run(target, counts, A, mirror, spikes, decay=decay, window=window, path=path)
 
 
 @_deposit.defjvp
-def _deposit_jvp(how, primals, tangents):
+def _deposit_jvp(run, window, path, primals, tangents):
     """The in-place call has no derivative of its own; the plain product has the same one."""
-    _, window, _ = how
-    (target, counts, A, _, spikes, decay), (dt, _, dA, _, ds, df) = primals, tangents
+    target, counts, A, _, spikes, decay = primals
+    d_target, _, d_A, _, d_spikes, d_decay = tangents
 
-    def plain(target, weights, spikes, decay):
-        return add_arriving(target, A.replace(data=weights), spikes, decay, window)
+    def plain(target, A, spikes, decay):
+        return add_arriving(target, A, spikes, decay, window)
 
-    tangent = jax.jvp(plain, (target, A.data, spikes, decay), (dt, dA.data, ds, df))[1]
-    return _deposit(how, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
+    tangent = jax.jvp(plain, (target, A, spikes, decay), (d_target, d_A, d_spikes, d_decay))[1]
+    return _deposit(run, window, path, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
 def add_arriving(target, A, spikes, decay, window):

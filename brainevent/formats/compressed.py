@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import Connectivity, is_concrete
+from ..arrays import is_concrete
+from ..connectivity import Connectivity
 from ..core.path_choice import keeps_second
 from ..core.table import is_scalar
 
@@ -18,6 +19,11 @@ def check_range(ids, size: int, name: str, owner: str, what: str):
     if ids.size and not (ids.min() >= 0 and ids.max() < size):
         bad = int(np.flatnonzero((ids.reshape(-1) < 0) | (ids.reshape(-1) >= size))[0])
         raise ValueError(f"{owner}: {name}[{bad}] is {int(ids.reshape(-1)[bad])}, out of range for {size} {what} neurons")
+
+
+def in_range(ids, size: int):
+    """Whether all ids are in `[0, size)`, of traced ids too."""
+    return ((ids >= 0) & (ids < size)).all()
 
 
 def ascends_within(ids, starts) -> bool:
@@ -48,7 +54,7 @@ def line_starts(major, n_lines: int):
 class Compressed(Connectivity):
     """Synapses grouped by `major` axis (0: by pre neuron, 1: by post neuron); the abstract base of CSR, CSC and the Fixed formats."""
 
-    flags: ClassVar = (*Connectivity.flags, "ordered")
+    flags: ClassVar = (*Connectivity.flags, "checked", "ordered")
     major: ClassVar[int] = 0
     mirror: ClassVar[type["Compressed"]]
     indices: jax.Array
@@ -92,6 +98,10 @@ class Compressed(Connectivity):
         return Connectivity.formats["CSC" if self.major == 0 else "CSR"](
             data, other.indices, other.indptr, shape=self.shape, backend=self.backend
         )
+
+    def ids_in_range(self):
+        """Whether all minor ids are good, a bool array."""
+        return in_range(self.indices, self.shape[1 - self.major])
 
     def _check_ids(self):
         check_range(self.indices, self.shape[1 - self.major], "indices", type(self).__name__, ("post", "pre")[self.major])

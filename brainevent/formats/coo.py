@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import Connectivity, is_concrete
-from .compressed import check_range, line_starts, major_order
+from ..arrays import as_ids, is_concrete
+from ..connectivity import Connectivity, check_shape
+from .compressed import check_range, in_range, line_starts, major_order
 
 
 class COO(Connectivity):
@@ -30,19 +31,22 @@ class COO(Connectivity):
     """
 
     parts: ClassVar = ("data", "row", "col")
-    flags: ClassVar = (*Connectivity.flags, "ordered")
+    flags: ClassVar = (*Connectivity.flags, "checked", "ordered")
     row: jax.Array
     col: jax.Array
     ordered: bool  # rows ascend, as far as could be seen at construction
 
+    def check_shapes(self):
+        _check_lengths(self.row, self.col, "COO")
+
     def check(self):
-        if self.row.ndim != 1 or self.row.shape != self.col.shape:
-            raise ValueError(f"COO: row and col are 1-D of one length, got shapes {self.row.shape} and {self.col.shape}")
         if not is_concrete(self.row, self.col):
-            return {"ordered": False}
-        check_range(self.row, self.shape[0], "row", "COO", "pre")
-        check_range(self.col, self.shape[1], "col", "COO", "post")
-        return {"ordered": bool((np.diff(np.asarray(self.row)) >= 0).all())}
+            return {"checked": False, "ordered": False}
+        _check_pairs(self.row, self.col, self.shape, "COO")
+        return {"checked": True, "ordered": bool((np.diff(np.asarray(self.row)) >= 0).all())}
+
+    def sound(self):
+        return in_range(self.row, self.shape[0]) & in_range(self.col, self.shape[1])
 
     @property
     def weights_shape(self):
@@ -62,6 +66,16 @@ class COO(Connectivity):
         return self.replace(row=self.col, col=self.row, shape=self.shape[::-1], ordered=False)
 
 
+def _check_lengths(row, col, owner: str):
+    if row.ndim != 1 or row.shape != col.shape:
+        raise ValueError(f"{owner}: row and col are 1-D of one length, got shapes {row.shape} and {col.shape}")
+
+
+def _check_pairs(row, col, shape, owner: str):
+    check_range(row, shape[0], "row", owner, "pre")
+    check_range(col, shape[1], "col", owner, "post")
+
+
 def coo2csr(row, col, *, shape):
     """Sort coordinates into compressed rows.
 
@@ -72,12 +86,20 @@ def coo2csr(row, col, *, shape):
     Returns:
       `(indptr, indices, order)`: the compressed structure, and the permutation that puts per-synapse weights in its order.
 
+    Raises:
+      ValueError: lengths that do not agree, ids out of range. Traced ids out of range make a pointer that `CSR` finds unsound.
+
     >>> from brainevent import coo2csr
     >>> indptr, indices, order = coo2csr([1, 0, 0], [0, 2, 1], shape=(2, 3))
     >>> print(indptr, indices, order)
     [0 2 3] [1 2 0] [2 1 0]
     """
-    row, col = (ids if isinstance(ids, jax.Array) else np.asarray(ids) for ids in (row, col))
+    shape = check_shape(shape, "coo2csr")
+    row, col = as_ids(row, "row", "coo2csr"), as_ids(col, "col", "coo2csr")
+    _check_lengths(row, col, "coo2csr")
+    if is_concrete(row, col):
+        row, col = np.asarray(row), np.asarray(col)
+        _check_pairs(row, col, shape, "coo2csr")
     order = major_order(row, col)
     order = np.arange(row.size) if isinstance(order, slice) else order
     return tuple(map(jnp.asarray, (line_starts(row[order], shape[0]), col[order], order)))

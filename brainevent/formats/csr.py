@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import as_weights, is_concrete, reordered
+from ..arrays import as_weights, is_concrete
+from ..connectivity import reordered
 from .compressed import Compressed, ascends_within, check_range, line_starts, major_order
 
 
@@ -17,23 +18,29 @@ class _PointerCompressed(Compressed):
     parts: ClassVar = ("data", "indices", "indptr")
     indptr: jax.Array
 
-    def check(self):
+    def check_shapes(self):
         name, n_lines = type(self).__name__, self.shape[self.major]
         if self.indices.ndim != 1 or self.indptr.ndim != 1:
             raise ValueError(f"{name}: indices and indptr are 1-D, got shapes {self.indices.shape} and {self.indptr.shape}")
         if self.indptr.shape[0] != n_lines + 1:
             raise ValueError(f"{name}{list(self.shape)}: indptr has {self.indptr.shape[0]} entries, expected {n_lines + 1} (lines + 1)")
+
+    def check(self):
         if is_concrete(self.indptr):
-            indptr = np.asarray(self.indptr)
+            indptr, name = np.asarray(self.indptr), type(self).__name__
             if indptr[0] != 0 or indptr[-1] != self.indices.size or (np.diff(indptr) < 0).any():
                 raise ValueError(
                     f"{name}: indptr must rise from 0 to the number of indices, {self.indices.size}; "
                     f"it goes from {indptr[0]} to {indptr[-1]}" + (" and descends in between" if (np.diff(indptr) < 0).any() else "")
                 )
         if not is_concrete(self.indptr, self.indices):
-            return {"ordered": False}
+            return {"checked": False, "ordered": False}
         self._check_ids()
-        return {"ordered": ascends_within(self.indices, self.indptr)}
+        return {"checked": True, "ordered": ascends_within(self.indices, self.indptr)}
+
+    def sound(self):
+        rises = (self.indptr[0] == 0) & (self.indptr[-1] == self.indices.size) & (self.indptr[1:] >= self.indptr[:-1]).all()
+        return rises & self.ids_in_range()
 
     @property
     def weights_shape(self):
@@ -53,9 +60,8 @@ class _PointerCompressed(Compressed):
         if is_concrete(major, minor):
             check_range(major, shape[cls.major], "the major ids", cls.__name__, ("pre", "post")[cls.major])
         order = major_order(major, minor)
-        return cls(
-            reordered(as_weights(data), order), minor[order], line_starts(major[order], shape[cls.major]), shape=shape, backend=backend
-        )
+        weights = reordered(as_weights(data, f"{cls.__name__}: weights"), order)
+        return cls(weights, minor[order], line_starts(major[order], shape[cls.major]), shape=shape, backend=backend)
 
 
 class CSR(_PointerCompressed):

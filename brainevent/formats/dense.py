@@ -4,7 +4,8 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import Connectivity, is_concrete
+from ..arrays import as_weights, is_concrete, with_unit
+from ..connectivity import Connectivity, empty_matrix
 from ..events import is_event, set_dense_product
 from .compressed import check_range
 
@@ -23,8 +24,11 @@ class Dense(Connectivity):
     """
 
     def __init__(self, *parts, shape=None, backend=None):
-        matrix = parts[0][0] if len(parts) == 1 and isinstance(parts[0], tuple) else parts[0]
-        super().__init__(*parts, shape=jnp.shape(u.get_mantissa(matrix)) if shape is None else shape, backend=backend)
+        parts = parts[0] if len(parts) == 1 and isinstance(parts[0], tuple) and len(parts[0]) == 1 else parts
+        if len(parts) != 1:
+            raise TypeError(f"Dense takes one matrix of weights, got {len(parts)} values")
+        data = as_weights(parts[0], "Dense: weights")
+        super().__init__((data,), shape=data.shape if shape is None else shape, backend=backend)
 
     def check(self):
         if u.get_mantissa(self.data).shape != self.shape:
@@ -39,6 +43,9 @@ class Dense(Connectivity):
         if u.get_mantissa(data).shape != self.shape:
             raise ValueError(f"Dense{list(self.shape)}: weights of shape {u.get_mantissa(data).shape}, expected one a pair, {self.shape}")
 
+    def at_synapses(self, matrix):
+        return jnp.broadcast_to(matrix, self.shape).reshape(-1)
+
     def coordinates(self):
         return tuple(ids.reshape(-1) for ids in jnp.indices(self.shape, dtype=jnp.int32))
 
@@ -52,12 +59,12 @@ class Dense(Connectivity):
 
     @classmethod
     def from_coordinates(cls, data, row, col, *, shape, backend=None):
-        mantissa, unit = u.split_mantissa_unit(data)
+        mantissa, unit = u.split_mantissa_unit(as_weights(data, "Dense: weights"))
         if is_concrete(row, col):
             check_range(row, shape[0], "row", "Dense", "pre")
             check_range(col, shape[1], "col", "Dense", "post")
-        values = jnp.zeros(shape, jnp.asarray(mantissa).dtype).at[row, col].add(mantissa)
-        return cls(values if unit.is_unitless else u.Quantity(values, unit=unit), backend=backend)
+        values = empty_matrix(shape, mantissa.dtype).at[row, col].add(mantissa)
+        return cls(with_unit(values, unit), backend=backend)
 
     def todense(self):
         return self.data
@@ -75,9 +82,16 @@ class Dense(Connectivity):
         return self.replace(data=self.data.T, shape=self.shape[::-1])
 
 
+def _operand(matrix):
+    """A plain matrix, on the device, as a connectivity; its entries are not looked at, for that would cost more than the product."""
+    A, data = object.__new__(Dense), as_weights(matrix, "the operand of an event array")
+    A._set(data=data, shape=data.shape, backend=None)
+    return A
+
+
 def _dense_product(left, right):
     """`EventArray @ matrix` and `matrix @ EventArray`: the plain matrix is a dense connectivity."""
-    return left @ Dense(right) if is_event(left) else Dense(left) @ right
+    return left @ _operand(right) if is_event(left) else _operand(left) @ right
 
 
 set_dense_product(_dense_product)

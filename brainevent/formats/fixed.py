@@ -6,7 +6,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import is_concrete
+from ..arrays import as_weights, is_concrete, with_unit
 from .compressed import Compressed, check_range, line_starts, major_order
 
 
@@ -15,15 +15,20 @@ class _FixedCompressed(Compressed):
 
     parts: ClassVar = ("data", "indices")
 
-    def check(self):
+    def check_shapes(self):
         name, n_lines = type(self).__name__, self.shape[self.major]
         if self.indices.ndim != 2 or self.indices.shape[0] != n_lines:
             raise ValueError(f"{name}{list(self.shape)}: indices have shape {self.indices.shape}, expected ({n_lines}, k)")
+
+    def check(self):
         if not is_concrete(self.indices):
-            return {"ordered": False}
+            return {"checked": False, "ordered": False}
         self._check_ids()
         indices = np.asarray(self.indices)
-        return {"ordered": bool((indices[:, 1:] >= indices[:, :-1]).all())}
+        return {"checked": True, "ordered": bool((indices[:, 1:] >= indices[:, :-1]).all())}
+
+    def sound(self):
+        return self.ids_in_range()
 
     @property
     def weights_shape(self):
@@ -51,15 +56,14 @@ class _FixedCompressed(Compressed):
         place = np.arange(major.size) - starts[major]
         indices = np.zeros((n_lines, k), np.int64)
         indices[major, place] = minor
-        mantissa, unit = u.split_mantissa_unit(data)
-        mantissa = jnp.asarray(mantissa)
+        mantissa, unit = u.split_mantissa_unit(as_weights(data, f"{cls.__name__}: weights"))
         if mantissa.ndim == 0 and (counts == k).all():
-            return cls(data, indices, shape=shape, backend=backend)
+            return cls(with_unit(mantissa, unit), indices, shape=shape, backend=backend)
         mantissa = jnp.broadcast_to(mantissa, row.shape)[order]
         values = jnp.zeros((n_lines, k), mantissa.dtype).at[major, place].set(mantissa)
         last = np.where(counts > 0, indices[np.arange(n_lines), np.maximum(counts - 1, 0)] if k else 0, 0)
         indices = np.where(np.arange(k) < counts[:, None], indices, last[:, None])  # the filling keeps the line in order
-        return cls(values if unit.is_unitless else u.Quantity(values, unit=unit), indices, shape=shape, backend=backend)
+        return cls(with_unit(values, unit), indices, shape=shape, backend=backend)
 
 
 class FixedPostNumConn(_FixedCompressed):

@@ -4,7 +4,7 @@ Every pair is connected with probability `prob`, independently. `core/law.py` ha
 """
 
 import functools
-import numbers
+from numbers import Integral
 from typing import ClassVar
 
 import brainunit as u
@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import Connectivity, as_weights, check_shape, is_concrete
+from ..arrays import as_weights, is_concrete, numbers
+from ..connectivity import Connectivity, check_format, check_places, check_shape
 from ..core import law, table
 from ..events import EventArray
 from .csr import CSC, CSR
@@ -45,8 +46,10 @@ class JITConnectivity(Connectivity):
         *parameters, prob, seed = parts
         if corder not in (None, True, False):
             raise TypeError(f"{name}: corder is {corder!r}, expected None, True (a column is drawn at a time) or False (a row)")
-        if skip_diagonal is not None and not isinstance(skip_diagonal, (int, np.integer)):
+        if skip_diagonal is not None and (isinstance(skip_diagonal, bool) or not isinstance(skip_diagonal, (int, np.integer))):
             raise TypeError(f"{name}: skip_diagonal is {skip_diagonal!r}, expected the offset of a diagonal, an integer, or None")
+        if abs(skip_diagonal or 0) >= 1 << 31:
+            raise ValueError(f"{name}: skip_diagonal is {skip_diagonal}, expected an offset of 32 bits")
         self._set(
             shape=check_shape(shape, name),
             backend=table.check_backend(backend),
@@ -60,6 +63,7 @@ class JITConnectivity(Connectivity):
         if max(self.shape) >= 1 << 31:
             raise ValueError(f"{name}: shape is {self.shape}, expected sizes below 2^31: positions are 32 bits wide")
         self._set(data=self._combined(*parameters))
+        self._check_finite()
 
     @classmethod
     def _combined(cls, *parameters):
@@ -103,6 +107,10 @@ class JITConnectivity(Connectivity):
     def weights_shape(self):
         return (2,) if self.kind else ()
 
+    def check_shapes(self):
+        if self.seed.shape != ():
+            raise ValueError(f"{type(self).__name__}: seed has shape {self.seed.shape}, expected ()")
+
     def _check_weights(self, data):
         shape = u.get_mantissa(data).shape
         if shape != self.weights_shape and not (self.kind is None and shape == (1,)):
@@ -144,6 +152,7 @@ class JITConnectivity(Connectivity):
 
         Takes time and memory in proportion to the synapses.
         """
+        nse = check_places(nse, repr(self))
         if nse is None and not is_concrete(self.seed):
             raise TypeError(f"{self!r}: the seed is traced, so the synapses cannot be counted: pass nse=, a number that is large enough")
         nse = 0 if 0 in self.shape else nse  # there is no pair that a spare place could stand at
@@ -206,6 +215,7 @@ class JITConnectivity(Connectivity):
 
     def to(self, cls, *, nse: int | None = None):
         """The same matrix in another format, as `A.to(be.COO)`; `nse` as for `stored`."""
+        check_format(cls, self)
         if type(self) is cls:
             return self
         stored = self.stored(nse)
@@ -236,7 +246,7 @@ class JITConnectivity(Connectivity):
         """The same structure with one weight for all synapses, of the class `JITCHomoR` or `JITCHomoC`."""
         new = object.__new__(Connectivity.formats["JITCHomoC" if self.native else "JITCHomoR"])
         kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
-        new._set(**(kept | {"data": as_weights(weight), "fold": None, "precision": None}))
+        new._set(**(kept | {"data": as_weights(weight, f"{self!r}: weight"), "fold": None, "precision": None}))
         new._check_weights(new.data)
         return new
 
@@ -269,11 +279,6 @@ class JITConnectivity(Connectivity):
         raise TypeError(f"{cls.__name__} is drawn from a seed and holds no given matrix: use CSR, COO or another stored format")
 
     # -- arithmetic ---------------------------------------------------------------------------------------------------------
-
-    def _scaled(self, other, function):
-        if np.ndim(u.get_mantissa(other)) == 1 and self.kind:  # it would multiply a and b, each by a number of its own
-            raise ValueError(f"{self!r}: a factor of shape {np.shape(u.get_mantissa(other))}, expected a number, or a matrix of one a pair")
-        return super()._scaled(other, function)
 
     def shifted(self, value):
         if not self.kind:
@@ -318,8 +323,8 @@ def _rounded(size: int) -> int:
 def _as_probability(prob, name: str) -> float:
     if not is_concrete(prob):
         raise TypeError(f"{name}: prob is traced, expected a number: its tables are made when the matrix is built, so make it static")
-    number = np.asarray(u.get_mantissa(prob))
-    if number.shape not in ((), (1,)) or number.dtype.kind not in "iuf" or not u.get_unit(prob).is_unitless:
+    number, unit = numbers(prob, f"{name}: prob")
+    if number.shape not in ((), (1,)) or number.dtype == bool or not unit.is_unitless:
         raise TypeError(f"{name}: prob is {prob!r}, expected one plain number in [0, 1]")
     number = float(number.reshape(()))
     if not 0 <= number <= 1:
@@ -329,7 +334,7 @@ def _as_probability(prob, name: str) -> float:
 
 def _as_seed(seed, name: str):
     """A seed as uint32: integers from -2^31 to 2^32 - 1, modulo 2^32, so that signed and unsigned words of the same bits are one seed."""
-    if isinstance(seed, (numbers.Integral, np.ndarray)) and not isinstance(seed, bool):
+    if isinstance(seed, (Integral, np.ndarray)) and not isinstance(seed, bool) and not np.ma.is_masked(seed):
         value = np.asarray(seed)
     elif isinstance(seed, jax.Array):
         value = np.asarray(seed) if is_concrete(seed) else seed

@@ -7,28 +7,32 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ..connectivity import as_weights, is_concrete
+from ..arrays import as_weights, is_concrete, with_unit
 from .jit_connectivity import JITConnectivity
+
+
+def _number(value, name: str, owner: str):
+    """One weight for the matrix, of shape () or (1,)."""
+    data = as_weights(value, f"{owner}: {name}")
+    if (shape := u.get_mantissa(data).shape) not in ((), (1,)):
+        raise ValueError(f"{owner}: {name} has shape {shape}, expected one number for the matrix")
+    return data
 
 
 def _pair(first, second, names: tuple[str, str], owner: str):
     """Two parameters as real arrays of one dtype, in the unit of the first: `(first, second, unit)`."""
-    for value, name in ((first, names[0]), (second, names[1])):
-        if np.shape(u.get_mantissa(value)) not in ((), (1,)):
-            raise ValueError(f"{owner}: {name} has shape {np.shape(u.get_mantissa(value))}, expected one number for the matrix")
+    first, second = (_number(value, name, owner) for value, name in zip((first, second), names))
     units = u.get_unit(first), u.get_unit(second)
     if not units[0].has_same_dim(units[1]):
         texts = ["no unit" if unit.is_unitless else f"unit {unit}" for unit in units]
         raise u.UnitMismatchError(f"{owner}: {names[0]} has {texts[0]} and {names[1]} has {texts[1]}, expected units of one dimension")
-    first = u.get_mantissa(as_weights(first)).reshape(())
-    second = u.Quantity(as_weights(second)).to_decimal(units[0]).reshape(())
+    first, second = u.get_mantissa(first), u.Quantity(second).to_decimal(units[0])
     dtype = jnp.promote_types(first.dtype, second.dtype)
-    return first.astype(dtype), second.astype(dtype), units[0]
+    return first.astype(dtype).reshape(()), second.astype(dtype).reshape(()), units[0]
 
 
 def _joined(a, b, unit):
-    data = jnp.stack([a, b])
-    return data if unit.is_unitless else u.Quantity(data, unit=unit)
+    return with_unit(jnp.stack([a, b]), unit)
 
 
 class _Homo(JITConnectivity):
@@ -38,10 +42,7 @@ class _Homo(JITConnectivity):
 
     @classmethod
     def _combined(cls, weight):
-        data = as_weights(weight)
-        if u.get_mantissa(data).shape not in ((), (1,)):
-            raise ValueError(f"{cls.__name__}: weight has shape {u.get_mantissa(data).shape}, expected one number for the matrix")
-        return data
+        return _number(weight, "weight", cls.__name__)
 
     @property
     def weight(self):
@@ -61,7 +62,7 @@ class _Normal(JITConnectivity):
     @classmethod
     def _combined(cls, loc, scale):
         loc, scale, unit = _pair(loc, scale, ("loc", "scale"), cls.__name__)
-        if is_concrete(scale) and not scale >= 0:
+        if is_concrete(scale) and not np.asarray(scale) >= 0:
             raise ValueError(f"{cls.__name__}: scale is {scale}, expected a standard deviation of at least 0")
         return _joined(loc, scale, unit)
 
@@ -92,7 +93,7 @@ class _Uniform(JITConnectivity):
     @classmethod
     def _combined(cls, low, high):
         low, high, unit = _pair(low, high, ("low", "high"), cls.__name__)
-        if is_concrete(low, high) and not low <= high:
+        if is_concrete(low, high) and not np.asarray(low) <= np.asarray(high):
             raise ValueError(f"{cls.__name__}: low is {low} and high is {high}, expected low <= high: swap them")
         return _joined(low, high - low, unit)
 

@@ -130,7 +130,7 @@ BAD_STRUCTURES = {
     "complex weights": (
         lambda: be.COO(1j * ONES, I([0, 1, 1]), I([0, 1, 2]), shape=(2, 3)),
         TypeError,
-        "weights are real numbers, got dtype complex64",
+        "COO: weights: expected real numbers, got dtype complex128: take its real and imaginary parts one after the other",
     ),
     "shape": (
         lambda: be.COO(ONES, I([0, 1, 1]), I([0, 1, 2]), shape=(2, 3, 4)),
@@ -204,7 +204,11 @@ BAD_DRAWN = {
         ValueError,
         "JITCUniformR: low is 2.0 and high is 1.0, expected low <= high: swap them",
     ),
-    "low NaN": (lambda: be.JITCUniformC((np.nan, 1.0, 0.1, 1), shape=(2, 3)), ValueError, "low is nan and high is 1.0"),
+    "low NaN": (
+        lambda: be.JITCUniformC((np.nan, 1.0, 0.1, 1), shape=(2, 3)),
+        ValueError,
+        "JITCUniformC: low: expected finite numbers, got nan",
+    ),
     "scale below 0": (
         lambda: be.JITCNormalR((2.0, -1.0, 0.1, 1), shape=(2, 3)),
         ValueError,
@@ -230,7 +234,11 @@ BAD_DRAWN = {
         ValueError,
         "JITCHomoR: weight has shape (3,), expected one number",
     ),
-    "complex": (lambda: be.JITCHomoR((1j, 0.1, 1), shape=(2, 3)), TypeError, "weights are real numbers"),
+    "complex": (
+        lambda: be.JITCHomoR((1j, 0.1, 1), shape=(2, 3)),
+        TypeError,
+        "JITCHomoR: weight: expected real numbers, got",
+    ),
     "parts": (
         lambda: be.JITCNormalR((1.0, 0.1, 1), shape=(2, 3)),
         TypeError,
@@ -272,7 +280,7 @@ BAD_DRAWN = {
     "times a vector": (
         lambda: be.JITCNormalR((1.0, 1.0, 0.1, 1), shape=(2, 3)) * np.ones(2),
         ValueError,
-        "a factor of shape (2,), expected a number",
+        "a factor of shape (2,) does not broadcast to the matrix, shape (2, 3)",
     ),
 }
 
@@ -317,10 +325,10 @@ BAD_OPERANDS = {
     "columns of the wrong length": (lambda A: A @ jnp.ones((5, 7)), ValueError, "x has shape (5, 7), expected (7,)"),
     "A @ 3-D": (lambda A: A @ jnp.ones((7, 2, 2)), ValueError, "x has shape (7, 2, 2)"),
     "a number": (lambda A: be.EventArray(1.0) @ A, ValueError, "x has shape (), expected (5,)"),
-    "complex": (lambda A: (1j * np.ones(5)) @ A, TypeError, "the operand is complex (complex64): multiply its real and imaginary parts"),
+    "complex": (lambda A: (1j * np.ones(5)) @ A, TypeError, "expected real numbers, got dtype complex128: take its real"),
     "weights": (lambda A: A.with_data(np.ones(3)), ValueError, "of shape (3,), expected"),
     "weights with an axis more": (lambda A: A.with_data(np.ones((1, 1))), ValueError, "of shape (1, 1), expected"),
-    "complex weights": (lambda A: A * 1j, TypeError, "weights are real numbers, got dtype complex64"),
+    "complex weights": (lambda A: A * 1j, TypeError, "): expected real numbers, got dtype complex128"),
     "unknown backend": (lambda A: A.with_backend("triton "), ValueError, "unknown backend 'triton ': expected one of"),
 }  # fmt: skip
 

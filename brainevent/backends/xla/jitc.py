@@ -22,7 +22,7 @@ def walk(A, lines, n_lines, carry, visit, columns: int = 1):
       columns: how many values a visit holds for each synapse.
     """
     n, span, chunks = A.n_positions, law.span(A.prob), A.n_chunks
-    if not lines.size or not n:
+    if not lines.size or not n or not columns:
         return carry
     width = max(1, min(lines.size * chunks, VALUES // (4 * BLOCKS * columns)))
     if lines.size * chunks >= 1 << 31:

@@ -21,7 +21,7 @@ def _ends(A, transpose):
 
 @kernel("propagate", Connectivity, backend="xla")
 def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
-    """Gather the operand at one end of every synapse, weigh, sum at the other end."""
+    """Gather the operand at one end of every synapse, weigh, sum at the other end; NaN from a structure that is not sound."""
     source, target = _ends(A, transpose)
     wide = accumulator(dtype)
     sorted_ = A.target_sorted(transpose)
@@ -32,12 +32,12 @@ def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
             arriving = arriving * w.astype(wide).reshape(-1, *(1,) * (x.ndim - 1))
         return jax.ops.segment_sum(arriving, target, A.shape[int(transpose)], indices_are_sorted=sorted_).astype(dtype)
 
-    return jax.vmap(product)(A.data, x) if batched else product(A.data, x)
+    return A.or_nan(jax.vmap(product)(A.data, x) if batched else product(A.data, x))
 
 
 @kernel("correlate", Connectivity, backend="xla")
 def correlate_coordinates(A, ct, x, *, wshape, transpose, event, batched):
-    """Multiply what stands at the two ends of every synapse."""
+    """Multiply what stands at the two ends of every synapse; NaN from a structure that is not sound."""
     source, target = _ends(A, transpose)
     wide = accumulator(ct.dtype)
 
@@ -45,7 +45,7 @@ def correlate_coordinates(A, ct, x, *, wshape, transpose, event, batched):
         products = ct.astype(wide)[target] * x.astype(wide)[source]
         return (products if products.ndim == 1 else products.sum(-1)).reshape(wshape).astype(ct.dtype)
 
-    return jax.vmap(pairs)(ct, x) if batched else pairs(ct, x)
+    return A.or_nan(jax.vmap(pairs)(ct, x) if batched else pairs(ct, x))
 
 
 @kernel("propagate", Dense, backend="xla")
