@@ -11,6 +11,8 @@ from .inputs import PoissonInput
 from .population import Population
 from .projection import Projection
 
+MOST_CONDUCTANCE = 100  # of one spike, relative to the membrane: a strong synapse is at 1
+
 
 def populations_of(parts) -> list[Population]:
     """Every population once, in the order of appearance, named."""
@@ -82,7 +84,16 @@ def device_matrix(projection: Projection):
 
 
 def warn_of_odd_strength(projection: Projection, stacklevel: int):
-    """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold: mostly a slip in the units."""
+    """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold, or opens a conductance a hundred times
+    that of the membrane (whose effect on V saturates): mostly a slip in the units."""
+    relative = projection.relative_conductance()
+    if relative > MOST_CONDUCTANCE:
+        warnings.warn(
+            f"{projection.name}: one spike opens {relative:.3g} times the conductance of the membrane (R times the weight): check the "
+            "units of weight and R",
+            stacklevel=stacklevel,
+        )
+        return
     psp = projection.psp()
     if not psp:
         return

@@ -20,7 +20,7 @@ from .projection import Projection
 from .recording import Recorder, Run
 from .schedule import Schedule
 from .summary import summary
-from .units import plain, steps_of
+from .units import check_sign, scalar, steps_of
 
 MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
 CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
@@ -127,9 +127,8 @@ class Network(brainstate.nn.Module):
         return None if self._dt is None else self._dt * u.ms
 
     def _set_dt(self, dt):
-        number = float(plain(dt, u.ms, "dt"))
-        if not (np.isfinite(number) and number > 0):
-            raise ValueError(f"dt is {dt}, expected a positive time")
+        number = scalar(dt, u.ms, "dt", "a positive time")
+        check_sign(number, dt, "dt", "a positive time", zero=False)
         if self._dt is not None and not np.isclose(number, self._dt, rtol=1e-6, atol=0):
             raise ValueError(f"this network runs at dt = {self._dt} ms and cannot go on at {number} ms: build it anew")
         for population in self.populations:
@@ -139,8 +138,8 @@ class Network(brainstate.nn.Module):
                     "use one dt, or another population"
                 )
         if self._dt is None:
-            for projection in self.projections:
-                projection.warn_of_rounding(number)
+            for part in (*self.projections, *self.populations):
+                part.check_step(number)
             self._dt = self.schedule.dt = number
             for population in self.populations:
                 population.dt = number
@@ -224,8 +223,8 @@ class Network(brainstate.nn.Module):
         )
 
     def _n_steps(self, duration) -> int:
-        if not 0 <= plain(duration, u.ms, "duration") < np.inf:
-            raise ValueError(f"duration is {duration}, expected a time of at least 0 ms")
+        expected = "a time of at least 0 ms"
+        check_sign(scalar(duration, u.ms, "duration", expected), duration, "duration", expected, zero=True)
         return round(steps_of(duration, self._dt * u.ms, "duration"))
 
     def _loop(self, external, recorder, backend):
