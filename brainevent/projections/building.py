@@ -83,25 +83,27 @@ def device_matrix(projection: Projection):
     return matrix, matrix.by_target(projection.path)
 
 
-def warn_of_odd_strength(projection: Projection, stacklevel: int):
-    """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold, or opens a conductance a hundred times
-    that of the membrane (whose effect on V saturates): mostly a slip in the units."""
-    relative = projection.relative_conductance()
-    if relative > MOST_CONDUCTANCE:
-        warnings.warn(
-            f"{projection.name}: one spike opens {relative:.3g} times the conductance of the membrane (R times the weight): check the "
-            "units of weight and R",
-            stacklevel=stacklevel,
-        )
-        return
-    psp = projection.psp()
+def warn_of_odd_strength(part: Projection | PoissonInput, stacklevel: int):
+    """Warn of a spike that does next to nothing or far too much: mostly a slip in the units."""
+    odd = _odd_conductance(part) or _odd_deflection(part)
+    if odd:
+        warnings.warn(f"{part.name}: one spike {odd}: check the units of weight and R", stacklevel=stacklevel + 1)
+
+
+def _odd_conductance(part) -> str:
+    """What to say if a spike opens a hundred times the conductance of the membrane, so that its effect on V saturates."""
+    relative = part.post.population.relative_conductance(part.synapse, part.mean_weight())
+    return f"opens {relative:.3g} times the conductance of the membrane (R times the weight)" if relative > MOST_CONDUCTANCE else ""
+
+
+def _odd_deflection(part) -> str:
+    """What to say if a spike moves V by less than 1e-4 or more than 10 times the distance to threshold."""
+    population = part.post.population
+    psp = population.peak_deflection(part.synapse, part.mean_weight())
     if not psp:
-        return
-    own = projection.post.population.own
-    distance = float(np.mean(np.asarray(own["V_th"]) - np.asarray(own["V_rest"])))
-    if not 1e-4 <= abs(psp) / abs(distance) <= 10 and projection.matrix.nse:
-        warnings.warn(
-            f"{projection.name}: one spike moves V by {psp:.3g} mV, {abs(psp) / abs(distance):.2g} of the distance from rest to "
-            f"threshold ({distance:.3g} mV): check the units of weight and R",
-            stacklevel=stacklevel,
-        )
+        return ""
+    distance = float(np.mean(np.asarray(population.own["V_th"]) - np.asarray(population.own["V_rest"])))
+    relative = abs(psp) / abs(distance)
+    if 1e-4 <= relative <= 10:
+        return ""
+    return f"moves V by {psp:.3g} mV, {relative:.2g} of the distance from rest to threshold ({distance:.3g} mV)"

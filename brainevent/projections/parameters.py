@@ -34,11 +34,13 @@ def _name(unit) -> str:
 
 def describe(value) -> str:
     """A short text of a parameter on one line: numbers in full, arrays by shape, anything else by its text or its type."""
-    plain, suffix = u.get_mantissa(value), "" if u.get_unit(value) == u.UNITLESS else f" {u.get_unit(value)}"
+    plain, unit = (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, u.UNITLESS)
+    suffix = "" if unit == u.UNITLESS else f" {unit}"
     if isinstance(plain, Tracer):
         return "a traced value"
-    if hasattr(plain, "shape") and len(plain.shape):
-        return f"<{'masked ' * isinstance(plain, np.ma.MaskedArray)}array {'x'.join(map(str, plain.shape))}{suffix}>"
+    shape = getattr(plain, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"<{'masked ' * isinstance(plain, np.ma.MaskedArray)}array {'x'.join(map(str, shape))}{suffix}>"
     if isinstance(plain, (int, float, np.number, np.ndarray, jax.Array)) and not isinstance(plain, bool):
         number = np.asarray(plain)
         if jnp.issubdtype(number.dtype, jnp.floating) or number.dtype.kind in "iu":

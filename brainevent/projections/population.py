@@ -9,6 +9,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
+from .parameters import describe
 from .values import name_of, whole
 
 _unnamed = itertools.count()
@@ -79,7 +80,7 @@ def _bounds(item, size: int, label: str, offset: int = 0) -> tuple[int, int]:
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         item = slice(item, item + 1 or None)
     if not isinstance(item, slice):
-        raise TypeError(f"{label}[{item!r}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
+        raise TypeError(f"{label}[{describe(item)}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
     for bound in (item.start, item.stop):
         if not isinstance(bound, (int, np.integer, type(None))) or isinstance(bound, bool):
             raise TypeError(f"{label}[{item.start}:{item.stop}]: {bound!r} is no whole number: use int({bound!r})")
@@ -194,4 +195,4 @@ def as_view(target) -> View:
         return target
     if isinstance(target, Population):
         return View(target, 0, target.size)
-    raise TypeError(f"expected a population or a slice of one, got {target!r}")
+    raise TypeError(f"expected a population or a slice of one, got {describe(target)}")

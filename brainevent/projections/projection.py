@@ -18,7 +18,7 @@ from .rules import FromMatrix, OneToOne, Rule
 from .rules.random import distribution_of, lowest_weight, redrawn
 from .synapses.base import Synapse
 from .units import check_sign, inside, plain, scalar, warn_of_rounding, whole_steps
-from .values import array_of, in_network_precision, name_of, word
+from .values import array_of, in_network_precision, kept, name_of, word
 
 
 class Projection:
@@ -86,13 +86,11 @@ class Projection:
         if isinstance(connectivity, Rule):
             return connectivity, None
         shape = getattr(connectivity, "shape", None)
-        if shape is None or len(shape) != 2:
+        if not isinstance(shape, tuple) or len(shape) != 2:
             got = describe(connectivity)
             raise TypeError(f"{self.name}: the second argument is a rule or a matrix of shape (n_pre, n_post), got {got}")
-        if tuple(shape) != (self.pre.size, self.post.size):
-            raise ValueError(
-                f"{self.name}: the matrix has shape {tuple(shape)}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})"
-            )
+        if shape != (self.pre.size, self.post.size):
+            raise ValueError(f"{self.name}: the matrix has shape {shape}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})")
         return (None, connectivity) if isinstance(connectivity, Connectivity) else (FromMatrix(connectivity), None)
 
     def _checked_delay(self, delay):
@@ -195,8 +193,10 @@ class Projection:
 
     def _redraw(self, value):
         """Give a just-in-time matrix other weights on the same synapses."""
-        self.synapse.check_weight(value.unit if isinstance(value, Distribution) else u.get_unit(value), self.name)
-        self._take(redrawn(self.matrix, value, self._in_inside_unit, f"{self.name}: weight"))
+        what = f"{self.name}: weight"
+        weight = value if isinstance(value, Distribution) else kept(value, what, "one number, Normal or Uniform")
+        self.synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
+        self._take(redrawn(self.matrix, weight, self._in_inside_unit, what))
 
     def _take(self, matrix):
         self._matrix = self._checked(matrix)
@@ -288,11 +288,11 @@ class Projection:
 
         None for a post model without such a notion.
         """
-        return self.post.population.peak_deflection(self.synapse, self.matrix.mean_size())
+        return self.post.population.peak_deflection(self.synapse, self.mean_weight())
 
-    def relative_conductance(self) -> float:
-        """The conductance that one spike opens, its weight of the mean size, relative to that of the membrane; 0 for currents and jumps."""
-        return self.post.population.relative_conductance(self.synapse, self.matrix.mean_size())
+    def mean_weight(self) -> float:
+        """The mean size of the weights, with the sign of their mean, in the network's unit."""
+        return self.matrix.mean_size()
 
     def __repr__(self):
         return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"

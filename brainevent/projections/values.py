@@ -110,7 +110,8 @@ def whole(value, what: str, expected: str, *, least: int = 0, most: int = 2**31 
         number = least - 1
     if not least <= number <= most:
         ceiling = f" and at most {most}" if number > most else ""
-        raise ValueError(f"{what} is {describe(value)}, but expected {expected}, at least {least}{ceiling}")
+        given = repr(value) if isinstance(value, float) else describe(value)
+        raise ValueError(f"{what} is {given}, but expected {expected}, at least {least}{ceiling}")
     return number
 
 

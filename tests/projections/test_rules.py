@@ -395,7 +395,7 @@ BAD = [
     (lambda: FixedOutDegree(-1), r"FixedOutDegree: number is -1, but expected a whole number, at least 0"),
     (lambda: FixedOutDegree(1.5), r"FixedOutDegree: number is 1.5, but expected a whole number"),
     (lambda: FixedInDegree(np.nan), r"FixedInDegree: number is nan, but expected a whole number"),
-    (lambda: FixedInDegree(2.0), r"FixedInDegree: number is 2, but expected a whole number"),
+    (lambda: FixedInDegree(2.0), r"FixedInDegree: number is 2.0, but expected a whole number"),
     (lambda: FixedTotal(True), r"FixedTotal: number is True, but expected a whole number"),
     (lambda: FixedTotal("3"), r"FixedTotal: number is '3', but expected a whole number"),
     (lambda: FixedProb(0.1, weight=np.nan), r"FixedProb: weight is nan, but expected numbers or a distribution, finite"),

@@ -92,7 +92,8 @@ class Rule(ABC):
         Raises:
             ValueError: if `weight` is an array whose length is not the number of synapses.
         """
-        if np.shape(u.get_mantissa(self.weight)) not in ((), indices.shape):
+        drawn = isinstance(self.weight, Distribution)
+        if not drawn and np.shape(u.get_mantissa(self.weight)) not in ((), indices.shape):
             self._refuse("weight", self.weight, f"one value for each of {indices.size} synapses", "give a scalar or a distribution")
         return sample_like(self.weight, rng, indices.size, dtype)
 

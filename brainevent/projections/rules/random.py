@@ -12,7 +12,7 @@ from brainevent.projections.distributions import Constant, Distribution, Normal,
 from brainevent.projections.parameters import describe
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
-from brainevent.projections.values import kept, numbers
+from brainevent.projections.values import numbers
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -88,7 +88,6 @@ def redrawn(matrix, weight, convert, what: str):
     cls, parameters = _law_of_weights(weight)
     if cls is None:
         raise ValueError(f"{what} is {describe(weight)}, expected one number, Normal or Uniform: format='csr' stores other weights")
-    parameters = tuple(kept(parameter, what, "one number, Normal or Uniform") for parameter in parameters)
     cls = cls.mirror if matrix.native else cls
     options = {"shape": matrix.shape, "corder": matrix.corder, "skip_diagonal": matrix.skip_diagonal, "backend": matrix.backend}
     return cls((*map(convert, parameters), matrix.prob, matrix.seed), **options)
