@@ -83,23 +83,22 @@ def device_matrix(projection: Projection):
     return matrix, matrix.by_target(projection.path)
 
 
-def warn_of_odd_strength(part: Projection | PoissonInput, stacklevel: int):
+def warn_of_odd_strength(projection: Projection, stacklevel: int):
     """Warn of a spike that does next to nothing or far too much: mostly a slip in the units."""
-    odd = _odd_conductance(part) or _odd_deflection(part)
+    odd = _odd_conductance(projection) or _odd_deflection(projection)
     if odd:
-        warnings.warn(f"{part.name}: one spike {odd}: check the units of weight and R", stacklevel=stacklevel + 1)
+        warnings.warn(f"{projection.name}: one spike {odd}: check the units of weight and R", stacklevel=stacklevel)
 
 
-def _odd_conductance(part) -> str:
+def _odd_conductance(projection: Projection) -> str:
     """What to say if a spike opens a hundred times the conductance of the membrane, so that its effect on V saturates."""
-    relative = part.post.population.relative_conductance(part.synapse, part.mean_weight())
+    relative = projection.post.population.relative_conductance(projection.synapse, projection.mean_weight())
     return f"opens {relative:.3g} times the conductance of the membrane (R times the weight)" if relative > MOST_CONDUCTANCE else ""
 
 
-def _odd_deflection(part) -> str:
+def _odd_deflection(projection: Projection) -> str:
     """What to say if a spike moves V by less than 1e-4 or more than 10 times the distance to threshold."""
-    population = part.post.population
-    psp = population.peak_deflection(part.synapse, part.mean_weight())
+    population, psp = projection.post.population, projection.psp()
     if not psp:
         return ""
     distance = float(np.mean(np.asarray(population.own["V_th"]) - np.asarray(population.own["V_rest"])))

@@ -48,15 +48,6 @@ class PoissonInput:
         self.weight = scalar(weight, synapse.unit, what, "a scalar")
         synapse.check_weights(self.weight, what)
 
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        return repr(self)
-
-    def mean_weight(self) -> float:
-        """The weight, in the network's unit."""
-        return self.weight
-
     def order(self) -> tuple:
         """Where the input comes among others, whatever the order in which they were written."""
         return repr(self), digest(self.weight, self.synapse)

@@ -75,8 +75,8 @@ class Network(brainstate.nn.Module):
         self.schedule = Schedule(self.populations, ordered, drives, keys)
         self._matrices = [device_matrix(projection) for projection in ordered]
         self.reset()
-        for part in (*self.projections, *self.drives):
-            warn_of_odd_strength(part, stacklevel=5)  # the line that made the network: brainstate's metaclass stands between
+        for projection in self.projections:
+            warn_of_odd_strength(projection, stacklevel=5)  # the line that made the network: brainstate's metaclass stands between
         for projection in self.projections:  # last, so that the parts of a network that could not be built are as they were
             projection.network = self
 
