@@ -11,6 +11,8 @@ from .inputs import PoissonInput
 from .population import Population
 from .projection import Projection
 
+MOST_CONDUCTANCE = 100  # of one spike, relative to the membrane: a strong synapse is at 1
+
 
 def populations_of(parts) -> list[Population]:
     """Every population once, named: first those that are parts themselves, then those that others join, in the order of appearance."""
@@ -87,15 +89,25 @@ def device_matrix(projection: Projection):
 
 
 def warn_of_odd_strength(projection: Projection, stacklevel: int):
-    """Warn if one spike moves V by less than 1e-4 or more than 10 times the distance to threshold: mostly a slip in the units."""
-    psp = projection.psp()
+    """Warn of a spike that does next to nothing or far too much: mostly a slip in the units."""
+    odd = _odd_conductance(projection) or _odd_deflection(projection)
+    if odd:
+        warnings.warn(f"{projection.name}: one spike {odd}: check the units of weight and R", stacklevel=stacklevel)
+
+
+def _odd_conductance(projection: Projection) -> str:
+    """What to say if a spike opens a hundred times the conductance of the membrane, so that its effect on V saturates."""
+    relative = projection.post.population.relative_conductance(projection.synapse, projection.mean_weight())
+    return f"opens {relative:.3g} times the conductance of the membrane (R times the weight)" if relative > MOST_CONDUCTANCE else ""
+
+
+def _odd_deflection(projection: Projection) -> str:
+    """What to say if a spike moves V by less than 1e-4 or more than 10 times the distance to threshold."""
+    population, psp = projection.post.population, projection.psp()
     if not psp:
-        return
-    own = projection.post.population.own
-    distance = float(np.mean(np.asarray(own["V_th"]) - np.asarray(own["V_rest"])))
-    if not 1e-4 <= abs(psp) / abs(distance) <= 10 and projection.matrix.nse:
-        warnings.warn(
-            f"{projection.name}: one spike moves V by {psp:.3g} mV, {abs(psp) / abs(distance):.2g} of the distance from rest to "
-            f"threshold ({distance:.3g} mV): check the units of weight and R",
-            stacklevel=stacklevel,
-        )
+        return ""
+    distance = float(np.mean(np.asarray(population.own["V_th"]) - np.asarray(population.own["V_rest"])))
+    relative = abs(psp) / abs(distance)
+    if 1e-4 <= relative <= 10:
+        return ""
+    return f"moves V by {psp:.3g} mV, {relative:.2g} of the distance from rest to threshold ({distance:.3g} mV)"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,13 +10,14 @@ import brainunit as u
 import numpy as np
 from scipy import special
 
-from brainevent.projections.parameters import check_values, describe, in_unit, same_value, with_unit
+from brainevent.projections.parameters import describe, in_unit, same_value, with_unit
+from brainevent.projections.values import Drawn, kept, numbers
 
 __all__ = ["Constant", "Distribution", "Exponential", "Gamma", "LogNormal", "Normal", "TruncNormal", "Uniform", "sample_like"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Distribution(ABC):
+class Distribution(Drawn, ABC):
     """A distribution of one number; a subclass is its parameters (dataclass fields), `_check` and `_draw`."""
 
     _pure: ClassVar[tuple[str, ...]] = ()  # the parameters that carry no unit
@@ -35,9 +35,16 @@ class Distribution(ABC):
         return u.get_unit(getattr(self, self._scaled()[0]))
 
     def sample(self, rng: np.random.Generator, size, dtype=np.float64):
-        """Draw `size` (int or shape) independent values: an array, or a Quantity in the unit of the first parameter."""
-        plain = self._draw(rng, size, **self._plain())
-        return with_unit(np.asarray(plain).astype(dtype, copy=False), self.unit)
+        """Draw `size` (int or shape) independent values: an array, or a Quantity in the unit of the first parameter.
+
+        Raises:
+            ValueError: if a value is too large for `dtype`.
+        """
+        with np.errstate(all="ignore"):  # what overflows is found below
+            plain = np.asarray(self._draw(rng, size, **self._plain())).astype(dtype, copy=False)
+        if not np.isfinite(plain).all():
+            raise ValueError(f"{self!r} draws numbers beyond {np.dtype(dtype).name}, but expected finite ones; give smaller parameters.")
+        return with_unit(plain, self.unit)
 
     @abstractmethod
     def _check(self, **plain) -> None:
@@ -59,15 +66,12 @@ class Distribution(ABC):
         return plain
 
     def _number(self, name: str, value: Any):
-        number = np.asarray(u.get_mantissa(value))
-        if number.shape != () or number.dtype.kind not in "iuf":
+        number = numbers(value, f"{type(self).__name__}: {name}", "one real number", infinite=name in self._unbounded)
+        if number.size != 1:
             self._refuse(name, value, "one real number", "pass an array itself, without a distribution, to give each its own value")
         if name in self._pure and not u.get_unit(value).is_unitless:
             self._refuse(name, value, "a plain number", "drop the unit")
-        number = float(number)
-        if math.isnan(number) or (math.isinf(number) and name not in self._unbounded):
-            self._refuse(name, value, "a finite number", "check how it was computed")
-        return with_unit(number, u.get_unit(value))
+        return with_unit(float(number.reshape(())), u.get_unit(value))
 
     def _require(self, ok: bool, name: str, expected: str, remedy: str) -> None:
         if not ok:
@@ -228,12 +232,19 @@ class LogNormal(Distribution):
 
     @classmethod
     def from_median(cls, median, sigma: float) -> "LogNormal":
-        """The log-normal with this median (with a unit) and this standard deviation `sigma` of the natural logarithm."""
-        return cls(median * math.exp(sigma**2 / 2), median * math.exp(sigma**2 / 2) * math.sqrt(math.expm1(sigma**2)))
+        """The log-normal with this median (with a unit) and this standard deviation `sigma` of the natural logarithm, from 0 to 26."""
+        width = numbers(sigma, "LogNormal.from_median: sigma", "one real number")
+        if width.size != 1 or not u.get_unit(sigma).is_unitless or not 0 <= width <= 26:  # beyond, the mean is no float64
+            expected = "a plain number from 0 to 26; it is the standard deviation of the natural logarithm"
+            raise ValueError(f"LogNormal.from_median: sigma={describe(sigma)}, but expected {expected}.")
+        square = float(width.reshape(())) ** 2
+        mean = kept(median, "LogNormal.from_median: median", "one real number") * math.exp(square / 2)
+        return cls(mean, mean * math.sqrt(math.expm1(square)))
 
     def _check(self, mean, std):
         self._require(mean > 0, "mean", "a mean > 0 of the variable itself", "for mu and sigma of the logarithm use LogNormal.from_median")
         _check_std(self, std)
+        self._require(std / mean < 1e150, "std", "less than 1e150 times the mean", "check how it was computed")
 
     def _draw(self, rng, size, mean, std):
         variance = math.log1p((std / mean) ** 2)
@@ -320,8 +331,8 @@ def sample_like(value, rng: np.random.Generator, size, dtype=np.float64):
         value = value.value
     if isinstance(value, Distribution):
         return value.sample(rng, size, dtype)
-    plain = check_values(value, "the value")
-    shape = (size,) if isinstance(size, numbers.Integral) else tuple(size)
+    plain = numbers(value, "the value")
+    shape = (size,) if isinstance(size, (int, np.integer)) else tuple(size)
     if plain.shape not in ((), shape):
         raise ValueError(
             f"an array of shape {plain.shape} (length {plain.size}) was given for {shape} (length {math.prod(shape)}) elements; "

@@ -12,7 +12,10 @@ from .clock import random_bits
 from .parameters import describe, digest
 from .population import Population, View, as_view
 from .synapses.base import Synapse
-from .units import per_neuron
+from .units import check_sign, per_neuron, scalar
+from .values import array_of, whole
+
+MOST_SPIKES = 10**6  # of one input in a step: the table of their distribution is as long
 
 
 class PoissonInput:
@@ -36,27 +39,34 @@ class PoissonInput:
 
     def __init__(self, post, *, n: int, rate, weight, synapse: Synapse):
         self.post, self.n, self.rate, self.synapse = as_view(post), n, rate, synapse
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{self!r}: n is {n!r}, expected a whole number of trains, at least 1")
-        self.rate_kHz = per_neuron(rate, u.kHz, self.post.size, f"{self!r}: rate")
-        if np.min(self.rate_kHz) < 0 or np.ndim(self.rate_kHz):
-            raise ValueError(f"{self!r}: rate is {rate}, expected one frequency of at least 0 Hz")
+        self.n = whole(n, f"{self!r}: n", "a whole number of trains", least=1)
+        expected = "one frequency of at least 0 Hz"
+        self.rate_kHz = scalar(rate, u.kHz, f"{self!r}: rate", expected)
+        check_sign(self.rate_kHz, rate, f"{self!r}: rate", expected, zero=True)
         if not isinstance(synapse, Synapse):
-            raise TypeError(f"{self!r}: synapse is {synapse!r}, expected a synapse, as Delta()")
+            raise TypeError(f"{self!r}: synapse is {describe(synapse)}, expected a synapse, as Delta()")
+        what = f"{self!r}: weight"
+        array_of(weight, what)
         synapse.check_weight(u.get_unit(weight), repr(self))
         self.post.population.check_synapse(synapse, repr(self))
-        self.weight = per_neuron(weight, synapse.unit, 1, f"{self!r}: weight")
+        self.weight = scalar(weight, synapse.unit, what, "a scalar")
+        synapse.check_weights(self.weight, what)
 
     def order(self) -> tuple:
         """Where the input comes among others, whatever the order in which they were written."""
         return repr(self), digest(self.weight, self.synapse)
 
     def __repr__(self):
-        return f"PoissonInput({self.post.label}, n={self.n}, rate={describe(self.rate)})"
+        return f"PoissonInput({self.post.label}, n={describe(self.n)}, rate={describe(self.rate)})"
 
     def counts(self, key, dt: float):
         """The number of spikes each post neuron gets in one step, float (post.size,)."""
-        mean = float(self.n * self.rate_kHz * dt)
+        mean = self.n * self.rate_kHz * dt
+        if mean > MOST_SPIKES:
+            raise ValueError(
+                f"{self!r}: n * rate * dt is {mean:.3g} spikes a step onto each neuron, expected at most {MOST_SPIKES}; give a current "
+                "by run(inputs=...), or a smaller dt"
+            )
         bits = random_bits(key, self.post.size)
         return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(jnp.result_type(float))
 

@@ -23,7 +23,7 @@ from .recording import Recorder, Run
 from .running import Chunks, loop_for, not_finite
 from .schedule import Schedule
 from .summary import summary
-from .units import plain, steps_of
+from .units import check_sign, scalar, steps_of, warn_of_rounding
 
 
 class Network(brainstate.nn.Module):
@@ -144,14 +144,13 @@ class Network(brainstate.nn.Module):
         return None if self._dt is None else self._dt * u.ms
 
     def _set_dt(self, dt):
-        number = float(plain(dt, u.ms, "dt"))
-        if not (np.isfinite(number) and number > 0):
-            raise ValueError(f"dt is {dt}, expected a positive time")
+        number = scalar(dt, u.ms, "dt", "a positive time")
+        check_sign(number, dt, "dt", "a positive time", zero=False)
         if self._dt is not None and not np.isclose(number, self._dt, rtol=1e-6, atol=0):
             raise ValueError(f"this network runs at dt = {self._dt} ms and cannot go on at {number} ms: build it anew")
         if self._dt is None:
-            for projection in self.projections:
-                projection.warn_of_rounding(number)
+            for part in (*self.projections, *self.populations):
+                part.check_step(number)
             self._dt = self.schedule.dt = number
             self._keep(self.schedule.rings())
 
@@ -244,9 +243,12 @@ class Network(brainstate.nn.Module):
         )
 
     def _n_steps(self, duration) -> int:
-        if not 0 <= plain(duration, u.ms, "duration") < np.inf:
-            raise ValueError(f"duration is {duration}, expected a time of at least 0 ms")
-        return round(steps_of(duration, self._dt * u.ms, "duration"))
+        expected = "a time of at least 0 ms"
+        check_sign(scalar(duration, u.ms, "duration", expected), duration, "duration", expected, zero=True)
+        steps = steps_of(duration, self._dt * u.ms, "duration")
+        if steps < 100:  # beyond, half a step is less than 1 %
+            warn_of_rounding(scalar(duration, u.ms, "duration"), self.schedule.dt, "duration", stacklevel=3)
+        return round(steps)
 
     def _loop(self, external, recorder, backend):
         """The compiled loop for this kind of recording and input."""

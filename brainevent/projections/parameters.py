@@ -1,4 +1,4 @@
-"""Parameter values at the boundary: units split and joined, checks, text and equality."""
+"""Parameter values: units split and joined, text, content and equality."""
 
 import dataclasses
 import zlib
@@ -7,6 +7,9 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
+
+LONGEST_TEXT = 80  # of a value in a message
 
 
 def in_unit(value, unit, what: str, reference: str):
@@ -30,13 +33,27 @@ def _name(unit) -> str:
 
 
 def describe(value) -> str:
-    """A short text of a parameter: numbers in full, arrays by shape."""
-    plain, suffix = u.get_mantissa(value), "" if u.get_unit(value) == u.UNITLESS else f" {u.get_unit(value)}"
-    if np.ndim(plain) and hasattr(plain, "shape"):
-        return f"<array {'x'.join(map(str, plain.shape))}{suffix}>"
-    if isinstance(plain, str | bool | complex) or np.asarray(plain).dtype.kind not in "iuf" or np.ndim(plain):
-        return repr(value)
-    return f"{float(plain):.12g}{suffix}"
+    """A short text of a parameter on one line: numbers in full, arrays by shape, anything else by its text or its type."""
+    plain, unit = (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, u.UNITLESS)
+    suffix = "" if unit == u.UNITLESS else f" {unit}"
+    if isinstance(plain, Tracer):
+        return "a traced value"
+    shape = getattr(plain, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"<{'masked ' * isinstance(plain, np.ma.MaskedArray)}array {'x'.join(map(str, shape))}{suffix}>"
+    if isinstance(plain, (int, float, np.number, np.ndarray, jax.Array)) and not isinstance(plain, bool):
+        number = np.asarray(plain)
+        if jnp.issubdtype(number.dtype, jnp.floating) or number.dtype.kind in "iu":
+            return f"{float(plain):.12g}{suffix}"
+    return _text(value)
+
+
+def _text(value) -> str:
+    """The text of any object, cut if it is long; without addresses, which say nothing."""
+    text = " ".join(repr(value).split())
+    if " at 0x" in text:
+        return "a function" if callable(value) else f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def digest(*values) -> int:
@@ -80,18 +97,3 @@ def same_value(a, b) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return bool(a == b)
-
-
-def check_values(value, what: str) -> np.ndarray:
-    """The plain array of a number, array or Quantity, after a check that all of it is real and finite."""
-    plain = np.asarray(u.get_mantissa(value))
-    if jnp.issubdtype(plain.dtype, jnp.floating) and plain.dtype.kind != "f":  # bfloat16 and its like, which numpy does not know
-        plain = plain.astype(np.float32)
-    if plain.dtype.kind not in "biuf":
-        raise ValueError(f"{what} is {describe(value)}, but expected real numbers; give a number, an array, a Quantity or a distribution.")
-    bad = np.flatnonzero(~np.isfinite(plain))
-    if bad.size:
-        raise ValueError(
-            f"{what} holds {plain.reshape(-1)[bad[0]]} at position {bad[0]}, but expected finite numbers; check how it was computed."
-        )
-    return plain

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .guards import refuse_tracing, transfers
-from .parameters import in_unit
+from .parameters import describe, in_unit
+from .values import name_of, whole
 
 _unnamed = itertools.count()
 
@@ -83,12 +84,12 @@ class View:
 
 def _bounds(item, size: int, label: str, offset: int = 0) -> tuple[int, int]:
     """Start and stop of a slice, or an error that names it."""
-    if isinstance(item, (int, np.integer)):
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         item = slice(item, item + 1 or None)
     if not isinstance(item, slice):
-        raise TypeError(f"{label}[{item!r}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
+        raise TypeError(f"{label}[{describe(item)}]: a view is a slice of neighbouring neurons, as {label}[0:{size}]")
     for bound in (item.start, item.stop):
-        if not isinstance(bound, (int, np.integer, type(None))):
+        if not isinstance(bound, (int, np.integer, type(None))) or isinstance(bound, bool):
             raise TypeError(f"{label}[{item.start}:{item.stop}]: {bound!r} is no whole number: use int({bound!r})")
     if item.step not in (None, 1):
         raise ValueError(f"{label}[{item.start}:{item.stop}:{item.step}]: a view has step 1; reorder the neurons, or use FromPairs")
@@ -119,14 +120,12 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     state_units: ClassVar[dict[str, Any]]
 
     def __init__(self, size: int, *, name: str | None = None):
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{type(self).__name__}: size is {size!r}, expected a whole number of neurons, at least 1")
-        if name is not None and (not isinstance(name, str) or set(name) & set("[]/")):
-            raise ValueError(f"{type(self).__name__}: name is {name!r}, expected a word without [ ] /, which slices and files have")
-        refuse_tracing(type(self).__name__)
-        self.label = name or ""
-        super().__init__(int(size), name=name or f"{type(self).__name__}#{next(_unnamed)}")
-        self.size = int(size)
+        kind = type(self).__name__
+        size = whole(size, f"{kind}: size", "a whole number of neurons", least=1)
+        refuse_tracing(kind)
+        self.label = name_of(name, f"{kind}: name", without="[]/")
+        super().__init__(size, name=name or f"{kind}#{next(_unnamed)}")
+        self.size = size
         self.network: Any = None  # that which it is in
         self._dtypes: dict[str, Any] = {}
 
@@ -204,6 +203,17 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
           `(state, spikes)`, spikes bool (size,).
         """
 
+    def check_step(self, dt: float) -> None:
+        """Raise if the parameters do not fit the time step (ms), and warn of what rounding to steps changes."""
+
+    def peak_deflection(self, synapse, weight: float) -> float | None:
+        """The peak change of V (mV) at rest from one spike of this weight; None for a model without such a notion."""
+        return None
+
+    def relative_conductance(self, synapse, weight: float) -> float:
+        """The conductance that one spike of this weight opens, relative to that of the membrane; 0 for a model without such a notion."""
+        return 0.0
+
     def check_synapse(self, synapse, projection: str) -> None:
         """Raise if a synapse cannot act on this model; by default nothing can."""
         raise TypeError(f"{projection}: {self!r} takes no synapses")
@@ -219,7 +229,7 @@ def as_view(target) -> View:
         return target
     if isinstance(target, Population):
         return View(target, 0, target.size)
-    raise TypeError(f"expected a population or a slice of one, got {target!r}")
+    raise TypeError(f"expected a population or a slice of one, got {describe(target)}")
 
 
 def plain_state(population: Population, name: str):

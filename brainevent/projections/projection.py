@@ -1,7 +1,6 @@
 """`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
 
 import dataclasses
-import warnings
 from typing import Any
 
 import brainunit as u
@@ -12,13 +11,14 @@ from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import path_choice
 from ..formats.jit_connectivity import JITConnectivity
 from .distributions import Distribution
-from .parameters import check_values, digest
+from .parameters import describe, digest, with_unit
 from .plotting import plot_matrix
 from .population import as_view
 from .rules import FromMatrix, OneToOne, Rule
-from .rules.random import distribution_of, redrawn
+from .rules.random import distribution_of, lowest_weight, redrawn
 from .synapses.base import Synapse
-from .units import inside, plain, steps_of
+from .units import check_sign, inside, plain, scalar, warn_of_rounding, whole_steps
+from .values import array_of, in_network_precision, kept, name_of, word
 
 
 class Projection:
@@ -49,10 +49,11 @@ class Projection:
 
     def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", name: str | None = None):
         self.pre, self.post = (self._end(side, end) for side, end in (("first", pre), ("last", post)))
-        self.given_name = name
+        self.given_name = name_of(name, "Projection: name") or None
         if not isinstance(synapse, Synapse):
-            raise TypeError(f"{self.name}: the third argument is a synapse, got {synapse!r}: Projection(pre, connectivity, synapse, post)")
-        self.synapse, self.path = synapse, path_choice.check_path(path, self.name)
+            got = describe(synapse)
+            raise TypeError(f"{self.name}: the third argument is a synapse, got {got}: Projection(pre, connectivity, synapse, post)")
+        self.synapse, self.path = synapse, word(path, path_choice.PATHS, f"{self.name}: path")
         self.post.population.check_synapse(synapse, self.name)
         self.rule: Any
         self._matrix: Any
@@ -60,7 +61,7 @@ class Projection:
         weight = self.rule.weight if self.rule is not None else self._matrix.data
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
         if not isinstance(weight, Distribution):
-            check_values(weight, f"{self.name}: weight")
+            self._plain(weight)
         self._delay = self._checked_delay(delay)
         self._places = None
         self._counted: dict[int, np.ndarray] = {}
@@ -85,25 +86,20 @@ class Projection:
         if isinstance(connectivity, Rule):
             return connectivity, None
         shape = getattr(connectivity, "shape", None)
-        if shape is None or len(shape) != 2:
-            raise TypeError(f"{self.name}: the second argument is a rule or a matrix of shape (n_pre, n_post), got {connectivity!r}")
-        if tuple(shape) != (self.pre.size, self.post.size):
-            raise ValueError(
-                f"{self.name}: the matrix has shape {tuple(shape)}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})"
-            )
+        if not isinstance(shape, tuple) or len(shape) != 2:
+            got = describe(connectivity)
+            raise TypeError(f"{self.name}: the second argument is a rule or a matrix of shape (n_pre, n_post), got {got}")
+        if shape != (self.pre.size, self.post.size):
+            raise ValueError(f"{self.name}: the matrix has shape {shape}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})")
         return (None, connectivity) if isinstance(connectivity, Connectivity) else (FromMatrix(connectivity), None)
 
     def _checked_delay(self, delay):
         if delay is None:
             return 0.0
-        if isinstance(delay, Distribution):
-            raise TypeError(f"{self.name}: delay is {delay!r}, expected one time for the projection; a delay per synapse is not served")
-        number = np.asarray(plain(delay, u.ms, f"{self.name}: delay"))
-        if number.ndim:
-            raise TypeError(f"{self.name}: delay has shape {number.shape}, expected one time; a delay per synapse is not served")
-        if not np.isfinite(number) or number < 0:
-            raise ValueError(f"{self.name}: delay is {delay}, expected a time of at least 0 ms")
-        return float(number)
+        what = f"{self.name}: delay"
+        number = scalar(delay, u.ms, what, "one time for the projection (a delay per synapse is not served)")
+        check_sign(number, delay, what, "a time of at least 0 ms", zero=True)
+        return number
 
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
@@ -122,18 +118,28 @@ class Projection:
     def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
         """Sample the rule and store the synapses in the format asked for (a network calls this)."""
         if self.rule is None:
-            self._matrix = self._matrix.with_data(self._in_inside_unit(self._matrix.data))
+            self._matrix = self._checked(self._matrix.with_data(self._in_inside_unit(self._matrix.data)))
             return
         same = self.pre.population is self.post.population
         shift = self.pre.start - self.post.start if same else None
         sizes = self.pre.size, self.post.size
         matrix = self.rule.connect(structure_rng, weight_rng, *sizes, shift=shift, convert=self._in_inside_unit)
-        self._matrix = matrix if isinstance(matrix, JITConnectivity) else self._stored(matrix)
+        self._matrix = self._checked(matrix if isinstance(matrix, JITConnectivity) else self._stored(matrix))
+
+    def _plain(self, weights):
+        """Weights as plain numbers in the unit and precision of the network."""
+        what = f"{self.name}: weight"
+        return in_network_precision(plain(weights, inside(self.synapse.unit), what), what)
 
     def _in_inside_unit(self, weights):
-        unit = inside(self.synapse.unit)
-        values = jnp.asarray(plain(weights, unit, f"{self.name}: weight"), jnp.result_type(float))
-        return values if unit.is_unitless else u.Quantity(values, unit=unit)
+        return with_unit(jnp.asarray(self._plain(weights)), inside(self.synapse.unit))
+
+    def _checked(self, matrix):
+        """A matrix none of whose weights is a negative conductance, or an error."""
+        drawn = isinstance(matrix, JITConnectivity)
+        if self.synapse.conducts:
+            self.synapse.check_weights(lowest_weight(matrix) if drawn else u.get_mantissa(matrix.data), f"{self.name}: weight")
+        return matrix
 
     def _stored(self, csr):
         """The sampled synapses in the format that the rule names, or that suits their density."""
@@ -181,17 +187,19 @@ class Projection:
         if isinstance(value, Distribution):
             remedy = "`proj.weight = d.sample(rng, proj.n_synapses)`"
             raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as {remedy}")
+        array_of(value, f"{self.name}: weight")
         self.synapse.check_weight(u.get_unit(value), self.name)
-        check_values(value, f"{self.name}: weight")
         self._take(self.matrix.with_data(self._placed(self._in_inside_unit(value))))
 
     def _redraw(self, value):
         """Give a just-in-time matrix other weights on the same synapses."""
-        self.synapse.check_weight(value.unit if isinstance(value, Distribution) else u.get_unit(value), self.name)
-        self._take(redrawn(self.matrix, value, self._in_inside_unit, f"{self.name}: weight"))
+        what = f"{self.name}: weight"
+        weight = value if isinstance(value, Distribution) else kept(value, what, "one number, Normal or Uniform")
+        self.synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
+        self._take(redrawn(self.matrix, weight, self._in_inside_unit, what))
 
     def _take(self, matrix):
-        self._matrix = matrix
+        self._matrix = self._checked(matrix)
         if self.network is not None:
             self.network.refresh_matrix(self)
 
@@ -215,17 +223,11 @@ class Projection:
 
     def delay_steps(self, dt: float) -> int:
         """`round(delay / dt)`, exact for multiples of dt."""
-        return int(np.floor(steps_of(self._delay * u.ms, dt * u.ms, f"{self.name}: delay") + 0.5))
+        return whole_steps(self._delay, dt, f"{self.name}: delay")
 
-    def warn_of_rounding(self, dt: float) -> None:
-        """Warn if rounding to steps moves the delay by more than 1 %."""
-        acts_as = self.delay_steps(dt) * dt
-        if abs(acts_as - self._delay) > 0.01 * self._delay:
-            warnings.warn(
-                f"{self.name}: delay {self._delay:.6g} ms is not a multiple of dt = {dt:.6g} ms and acts as {acts_as:.6g} ms: "
-                "choose a multiple, or a smaller dt",
-                stacklevel=4,
-            )
+    def check_step(self, dt: float) -> None:
+        """Warn if rounding to steps of `dt` (ms) moves the delay by more than 1 %."""
+        warn_of_rounding(self._delay, dt, f"{self.name}: delay", stacklevel=4)
 
     @property
     def n_synapses(self) -> int:
@@ -286,10 +288,11 @@ class Projection:
 
         None for a post model without such a notion.
         """
-        post = self.post.population
-        if not hasattr(post, "peak_deflection"):
-            return None
-        return post.peak_deflection(self.synapse, self.matrix.mean_size())
+        return self.post.population.peak_deflection(self.synapse, self.mean_weight())
+
+    def mean_weight(self) -> float:
+        """The mean size of the weights, with the sign of their mean, in the network's unit."""
+        return self.matrix.mean_size()
 
     def __repr__(self):
         return f"Projection({self.name}, {self.rule if self.rule is not None else self._matrix!r}, {self.synapse!r})"

@@ -8,7 +8,7 @@ import numpy as np
 from ..core.updates import pack, packed_size
 from .plotting import plot_run
 from .population import Population, StateView, View, as_view
-from .units import plain, steps_of
+from .units import check_sign, scalar, steps_of
 
 BUFFER_BYTES = 32 << 20
 
@@ -181,8 +181,7 @@ class Run:
 
     def _bin_steps(self, bin) -> int:
         """The width of a bin in steps, at most that of the run."""
-        if not 0 < plain(bin, u.ms, "bin") < np.inf:
-            raise ValueError(f"bin is {bin}, expected a positive time, a multiple of dt = {self.dt:.6g} ms")
+        check_sign(scalar(bin, u.ms, "bin"), bin, "bin", f"a positive time, a multiple of dt = {self.dt:.6g} ms", zero=False)
         steps = steps_of(bin, self.dt * u.ms, "bin")
         if steps >= self.n_steps:
             return max(1, self.n_steps)

@@ -4,10 +4,17 @@ Inside a network every number is in one coherent system, so that no factor is ev
 pA = nS mV), pF (pA = pF mV / ms), kHz (= 1 / ms).
 """
 
+import warnings
+from typing import Any
+
 import brainunit as u
 import numpy as np
 
+from .parameters import describe, with_unit
+from .values import NUMBERS, in_network_precision, numbers
+
 INSIDE = (u.ms, u.mV, u.pA, u.nS, u.Gohm, u.pF, u.kHz, u.UNITLESS)
+MOST_STEPS = 2**31 - 1  # what a counter of steps holds
 
 
 def inside(unit):
@@ -18,21 +25,39 @@ def inside(unit):
     raise u.UnitMismatchError(f"unit {unit} has no place in a network: expected a dimension of {', '.join(map(str, INSIDE))}")
 
 
-def plain(value, unit, what: str):
-    """The number or numpy array of `value` in `unit`; an error naming `what` and both units if the dimensions differ."""
-    own = u.get_unit(value)
+def plain(value, unit, what: str, expected: str = NUMBERS) -> np.ndarray:
+    """A copy of the numbers of `value`, in `unit`; an error naming `what` if they are none, and both units if the dimensions differ."""
+    given, own = numbers(value, what, expected), u.get_unit(value)
     if not own.has_same_dim(unit):
-        given = "a plain number" if own.is_unitless else f"a value in {own}"
-        raise u.UnitMismatchError(f"{what} is {given}, expected a unit like {unit}: write for example `1 * u.{unit}`")
-    number = u.Quantity(value).to_decimal(unit)
-    return number if np.ndim(number) == 0 and isinstance(number, (int, float)) else np.asarray(number)
+        is_given = "a plain number" if own.is_unitless else f"a value in {own}"
+        raise u.UnitMismatchError(f"{what} is {is_given}, expected a unit like {unit}: write for example `1 * u.{unit}`")
+    with np.errstate(over="ignore"):
+        return given if own == unit else np.asarray(u.Quantity(given, unit=own).to_decimal(unit))
+
+
+def scalar(value, unit, what: str, expected: str = "one number") -> float:
+    """`plain` of one number, as a float; an array of one number is one."""
+    number = plain(value, unit, what, expected)
+    if number.size != 1:
+        raise ValueError(f"{what} is {describe(value)}, of shape {number.shape}, expected {expected}")
+    in_network_precision(number, what)
+    return float(number.reshape(()))
+
+
+def check_sign(number, value, what: str, expected: str, *, zero: bool) -> None:
+    """Raise an error that quotes the first of `value` whose `number`, in the network's precision, is negative (or zero, unless `zero`)."""
+    seen = in_network_precision(np.asarray(number), what).reshape(-1)
+    bad = np.flatnonzero(seen < 0 if zero else seen <= 0)
+    if bad.size:
+        given = np.asarray(u.get_mantissa(value)).reshape(-1)[bad[0]]
+        where = f" at position {bad[0]}" if seen.size > 1 else ""
+        raise ValueError(f"{what} is {describe(with_unit(given, u.get_unit(value)))}{where}, expected {expected}")
 
 
 def per_neuron(value, unit, size: int, what: str):
-    """`plain`, as a float or an array of one value a neuron; an error if the length is not `size` or a value is not finite."""
+    """`plain`, as a float or a float64 array of one value a neuron; an error if the length is not `size`."""
     number = np.asarray(plain(value, unit, what), np.float64)
-    if not np.isfinite(number).all():
-        raise ValueError(f"{what} holds {number[~np.isfinite(number)].flat[0]}, expected finite values")
+    in_network_precision(number, what)
     if number.size == 1:
         return float(number.reshape(()))
     if number.shape != (size,):
@@ -42,6 +67,27 @@ def per_neuron(value, unit, size: int, what: str):
 
 def steps_of(duration, dt, what: str) -> float:
     """`duration / dt` as a float, exact to 1e-6 for whole multiples."""
-    ratio = float(plain(duration, u.ms, what)) / float(plain(dt, u.ms, "dt"))
+    ratio = scalar(duration, u.ms, what) / scalar(dt, u.ms, "dt")
     nearest = round(ratio)
     return float(nearest) if abs(ratio - nearest) <= 1e-6 * max(abs(ratio), 1.0) else ratio
+
+
+def whole_steps(duration: Any, dt: float, what: str) -> Any:
+    """Times (ms), one or many, in steps of `dt` (ms): the nearest whole number, a half rounded up; an int, or int32 of each time."""
+    steps = np.floor(np.asarray(duration) / dt * (1 + 1e-9) + 0.5)
+    if np.max(steps, initial=0) > MOST_STEPS:
+        raise ValueError(f"{what} is {np.max(duration):.6g} ms, expected at most {MOST_STEPS} steps of dt = {dt:.6g} ms; check its unit")
+    return steps.astype(np.int32) if steps.ndim else int(steps)
+
+
+def warn_of_rounding(duration, dt: float, what: str, stacklevel: int) -> None:
+    """Warn if rounding to steps moves a time (ms), or the worst of many, by more than 1 %."""
+    times = np.atleast_1d(duration)
+    acts_as = whole_steps(times, dt, what) * dt
+    worst = np.argmax(np.abs(acts_as - times) - 0.01 * times)
+    if abs(acts_as[worst] - times[worst]) > 0.01 * times[worst]:
+        warnings.warn(
+            f"{what} {times[worst]:.6g} ms is not a multiple of dt = {dt:.6g} ms and acts as {acts_as[worst]:.6g} ms: "
+            "choose a multiple, or a smaller dt",
+            stacklevel=stacklevel + 1,
+        )

@@ -49,7 +49,7 @@ def test_multiples_of_dt_are_exact(dt):
         for delay in (k * dt, float(f"{k * dt:.10g}"), np.float32(k * dt), k / (1 / dt)):
             projection = Projection(N, OneToOne(weight=1 * u.mV), Delta(), N, delay=delay * u.ms)
             assert projection.delay_steps(dt) == k, delay
-            projection.warn_of_rounding(dt)  # warnings are errors
+            projection.check_step(dt)  # warnings are errors
     seconds = Projection(N, OneToOne(weight=1 * u.mV), Delta(), N, delay=0.0015 * u.second)
     assert seconds.delay_steps(0.1) == 15 and seconds.delay.to_decimal(u.ms) == pytest.approx(1.5)
 

@@ -166,29 +166,35 @@ def built(weight, synapse, **post):
     return Network(Projection(N, AllToAll(weight=weight), synapse, N))
 
 
-STRENGTHS = [  # distance from rest to threshold: 15 mV
-    (1.4e-3 * u.mV, Delta(), True),
-    (1.6e-3 * u.mV, Delta(), False),
-    (149 * u.mV, Delta(), False),
-    (-151 * u.mV, Delta(), True),
-    (0 * u.mV, Delta(), False),
-    (6 * u.uS, Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), False),  # 1000 times too strong, but V cannot pass E: 65 mV
+EXCITE, INHIBIT = (Expon(tau=5 * u.ms, output=COBA(E=E)) for E in (0 * u.mV, -80 * u.mV))
+JUMPS = ("N -> N", "mV", "threshold (15 mV)", "units of weight and R")  # distance from rest to threshold: 15 mV
+STRENGTHS = [  # what the warning says; () for none
+    (1.4e-3 * u.mV, Delta(), JUMPS),
+    (1.6e-3 * u.mV, Delta(), ()),
+    (149 * u.mV, Delta(), ()),
+    (-151 * u.mV, Delta(), JUMPS),
+    (0 * u.mV, Delta(), ()),
+    (0 * u.nS, EXCITE, ()),
+    (0.9 * u.uS, EXCITE, ()),
+    # V cannot pass E, whatever the conductance
+    (6 * u.uS, EXCITE, ("N -> N", "600 times the conductance of the membrane", "units of weight and R")),
+    (6 * u.siemens, INHIBIT, ("N -> N", "6e+08 times the conductance of the membrane", "units of weight and R")),
+    (1e6 * u.pA, Expon(tau=5 * u.ms), JUMPS),
 ]
 
 
-@pytest.mark.parametrize("weight, synapse, warns", STRENGTHS, ids=repr)
-def test_warning_about_odd_strengths(weight, synapse, warns):
+@pytest.mark.parametrize("weight, synapse, parts", STRENGTHS, ids=repr)
+def test_warning_about_odd_strengths(weight, synapse, parts):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         built(weight, synapse)
-    assert len(caught) == warns
-    for warning in caught:
-        for part in ("N -> N", "mV", "threshold (15 mV)", "units of weight and R"):
-            assert part in str(warning.message)
+    assert len(caught) == bool(parts)
+    for part in parts:
+        assert part in str(caught[0].message)
 
 
 def test_published_example_in_the_wrong_units_is_noticed():
-    """A published COBA script with conductances in mS and R = 1 ohm: one spike moves V by microvolts (TRAPS.md 30)."""
+    """A published COBA script with conductances in mS and R = 1 ohm: one spike moves V by microvolts."""
     post = {"R": 1 * u.ohm, "tau": 20 * u.ms, "V_rest": -60 * u.mV, "V_th": -50 * u.mV, "V_reset": -60 * u.mV}
     N = LIF(100, name="N", **post)
     E = Projection(N[:80], FixedProb(0.1, weight=0.6e-3 * u.mS), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), N)

@@ -8,9 +8,11 @@ import numpy as np
 
 from ...core.updates import fire
 from ..distributions import Distribution, sample_like
+from ..parameters import describe, with_unit
 from ..population import Population
 from ..synapses.base import total_input
-from ..units import per_neuron, plain, steps_of
+from ..units import check_sign, per_neuron, plain, warn_of_rounding, whole_steps
+from ..values import in_network_precision, word
 
 METHODS = ("auto", "exponential_euler", "exact")
 
@@ -59,7 +61,7 @@ class LIF(Population):
         name=None,
     ):
         super().__init__(size, name=name)
-        owner = f"LIF {name or ''}".rstrip()
+        owner = f"LIF {self.label}".rstrip()
         self.own = {
             key: per_neuron(value, unit, self.size, f"{owner}: {key}")
             for key, value, unit in (
@@ -71,31 +73,43 @@ class LIF(Population):
                 ("R", R, u.Gohm),
             )
         }
-        if method not in METHODS:
-            raise ValueError(f"{owner}: method {method!r}, expected one of {METHODS}")
-        for key, given, fine in (("tau", tau, np.greater), ("R", R, np.greater), ("tau_ref", tau_ref, np.greater_equal)):
-            if not np.all(fine(self.own[key], 0)):
-                raise ValueError(f"{owner}: {key} is {given}, expected {'a positive value' if fine is np.greater else 'at least 0 ms'}")
-        if np.any(np.asarray(self.own["V_reset"]) >= self.own["V_th"]):
-            raise ValueError(f"{owner}: V_reset={V_reset} must be below V_th={V_th}, or the neuron would never stop spiking")
-        self.method, self.V_init = method, V_rest if V_init is None else V_init
-        if not isinstance(self.V_init, Distribution):
-            per_neuron(self.V_init, u.mV, self.size, f"{owner}: V_init")
+        for key, given in (("tau", tau), ("R", R)):
+            check_sign(self.own[key], given, f"{owner}: {key}", "a positive value", zero=False)
+        check_sign(self.own["tau_ref"], tau_ref, f"{owner}: tau_ref", "at least 0 ms", zero=True)
+        reset, threshold = (np.asarray(self.own[key], jnp.result_type(float)) for key in ("V_reset", "V_th"))
+        if np.any(reset >= threshold):
+            raise ValueError(
+                f"{owner}: V_reset={describe(V_reset)} must be below V_th={describe(V_th)}, or the neuron would never stop spiking"
+            )
+        self.method = word(method, METHODS, f"{owner}: method")
+        self.V_init = self._starts(V_init, f"{owner}: V_init")
         self._make_states()
 
+    def _starts(self, V_init, what: str):
+        """What V starts from, in mV: a number, one a neuron, or a distribution (in its own unit)."""
+        if V_init is None:
+            return self.own["V_rest"]
+        if not isinstance(V_init, Distribution):
+            return per_neuron(V_init, u.mV, self.size, what)
+        plain(with_unit(0.0, V_init.unit), u.mV, what)
+        return V_init
+
     def initial(self, rng):
-        drawn = plain(sample_like(self.V_init, rng, self.size), u.mV, f"LIF {self.label}: V_init")
+        drawn = sample_like(self.V_init, rng, self.size)
+        if isinstance(self.V_init, Distribution):
+            what = f"LIF {self.label}: V_init"
+            drawn = in_network_precision(plain(drawn, u.mV, what), what)
         return {"V": np.broadcast_to(drawn, self.size), "spikes": np.zeros(self.size, bool), "refractory": np.zeros(self.size, np.int32)}
 
     def check_synapse(self, synapse, projection):
         synapse.check_post(self, projection)
 
+    def check_step(self, dt):
+        warn_of_rounding(self.own["tau_ref"], dt, f"LIF {self.label}: tau_ref", stacklevel=4)
+
     def refractory_steps(self, dt):
-        """Steps after a spike until V moves again, `round(tau_ref / dt)`."""
-        ratio = np.asarray(self.own["tau_ref"]) / dt
-        return (
-            np.rint(ratio).astype(np.int32) if np.ndim(ratio) else round(float(steps_of(self.own["tau_ref"] * u.ms, dt * u.ms, "tau_ref")))
-        )
+        """Steps after a spike until V moves again, `tau_ref / dt` to the nearest whole number."""
+        return whole_steps(self.own["tau_ref"], dt, f"LIF {self.label}: tau_ref")
 
     def exact(self, synapses) -> bool:
         """Whether the exact propagators apply: every input is a current with a closed-form response."""
@@ -125,6 +139,9 @@ class LIF(Population):
 
     def jump(self, state, spikes, jumps):
         return state | {"V": state["V"] + jnp.where(spikes | (state["refractory"] > 0), 0, jumps)}
+
+    def relative_conductance(self, synapse, weight):
+        return float(np.mean(self.own["R"])) * weight * synapse.conducts
 
     def peak_deflection(self, synapse, weight: float) -> float:
         """The peak change of V (mV) at rest from one spike of this weight, with the mean parameters of the population."""

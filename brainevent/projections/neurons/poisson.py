@@ -8,7 +8,7 @@ import numpy as np
 
 from ..clock import random_bits
 from ..population import Population
-from ..units import per_neuron
+from ..units import check_sign, per_neuron
 
 
 class Poisson(Population):
@@ -29,21 +29,23 @@ class Poisson(Population):
 
     def __init__(self, size, *, rate, name=None):
         super().__init__(size, name=name)
-        owner = f"Poisson {name or ''}".rstrip()
+        owner = f"Poisson {self.label}".rstrip()
         self.rate = per_neuron(rate, u.kHz, self.size, f"{owner}: rate")
-        if np.min(self.rate) < 0:
-            raise ValueError(f"{owner}: rate is {rate}, expected at least 0 Hz")
+        check_sign(self.rate, rate, f"{owner}: rate", "at least 0 Hz", zero=True)
         self._make_states()
 
     def initial(self, rng):
         return {"spikes": np.zeros(self.size, bool)}
 
+    def check_step(self, dt):
+        most = np.max(self.rate) * dt
+        if most > 1:
+            raise ValueError(f"{self!r}: rate * dt is {most:.3g}, above one spike a step: use a smaller dt, or PoissonInput")
+
     def advance(self, state, synapses, external, clock):
         if external is not None:
             raise ValueError(f"inputs: {self!r} is a source and takes no current")
         probability = np.asarray(self.rate) * clock.dt
-        if np.max(probability) > 1:
-            raise ValueError(f"{self!r}: rate * dt is {np.max(probability):.3g}, above one spike a step: use a smaller dt, or PoissonInput")
         bits = random_bits(clock.key(self.label), self.size)
         threshold = jnp.asarray(np.minimum(np.rint(probability * 2.0**32), 2.0**32 - 1).astype(np.uint32))
         return {}, bits < threshold

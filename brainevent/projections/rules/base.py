@@ -1,7 +1,6 @@
 """The base of every connection rule: shared options, their checks, weights, repr and equality."""
 
 import dataclasses
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -12,7 +11,8 @@ import numpy as np
 
 from brainevent import CSR, Connectivity
 from brainevent.projections.distributions import Distribution, sample_like
-from brainevent.projections.parameters import check_values, describe, same_value, with_unit
+from brainevent.projections.parameters import describe, same_value
+from brainevent.projections.values import flag, kept, whole, word
 
 FORMATS = ("auto", "csr", "csc", "coo", "fixed", "dense", "jit")
 
@@ -27,6 +27,7 @@ class Rule(ABC):
 
     Raises:
         ValueError: if a weight is not finite, an array of weights is not 1-D, or `format` is an unknown word.
+        TypeError: if a weight is no number, or a flag neither True nor False.
 
     Example:
         >>> from brainevent.projections import AllToAll, Rule
@@ -40,8 +41,10 @@ class Rule(ABC):
 
     # A rule is no pytree, so this never runs on tracers.
     def __post_init__(self):
-        if self.format not in FORMATS:
-            self._refuse("format", self.format, f"one of {', '.join(FORMATS)}", "use 'auto' if in doubt")
+        self._set("format", word(self.format, FORMATS, f"{type(self).__name__}: format"))
+        for field in self._parameters():
+            if field.type in (bool, "bool"):
+                self._set(field.name, flag(getattr(self, field.name), f"{type(self).__name__}: {field.name}"))
         self._check_weight()
         self._check()
         if self.format == "jit":
@@ -94,7 +97,8 @@ class Rule(ABC):
         Raises:
             ValueError: if `weight` is an array whose length is not the number of synapses.
         """
-        if np.shape(u.get_mantissa(self.weight)) not in ((), indices.shape):
+        drawn = isinstance(self.weight, Distribution)
+        if not drawn and np.shape(u.get_mantissa(self.weight)) not in ((), indices.shape):
             self._refuse("weight", self.weight, f"one value for each of {indices.size} synapses", "give a scalar or a distribution")
         return sample_like(self.weight, rng, indices.size, dtype)
 
@@ -105,17 +109,20 @@ class Rule(ABC):
     def _check_weight(self) -> None:
         if isinstance(self.weight, Distribution):
             return
-        plain = check_values(self.weight, f"{type(self).__name__}: weight")
-        if plain.ndim > 1:
+        weight = kept(self.weight, f"{type(self).__name__}: weight", "numbers or a distribution")
+        if np.ndim(u.get_mantissa(weight)) > 1:
             self._refuse("weight", self.weight, "a scalar, a 1-D array of one value a synapse, or a distribution", "or use FromMatrix")
-        if plain.ndim == 1:
-            self._set("weight", with_unit(plain, u.get_unit(self.weight)))
+        self._set("weight", weight)
 
-    def _check_count(self, name: str) -> None:
-        value = getattr(self, name)
-        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not whole or value < 0:
-            self._refuse(name, value, "an integer >= 0", "round it first" if not whole else "use 0 for no synapses")
+    def _check_count(self, name: str, most: int = 1 << 62) -> None:
+        self._set(name, whole(getattr(self, name), f"{type(self).__name__}: {name}", "a whole number", most=most))
+
+    def _check_storable(self, n_synapses: float, n_pre: int, n_post: int) -> None:
+        if n_synapses >= 1 << 31:
+            raise ValueError(
+                f"{self!r}: about {n_synapses:.3g} synapses between {n_pre} and {n_post} neurons, but expected fewer than 2**31 that are "
+                'stored; use FixedProb with format="jit", or connect slices.'
+            )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -8,9 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from brainevent.projections.distributions import Distribution
-from brainevent.projections.parameters import check_values, with_unit
+from brainevent.projections.parameters import with_unit
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import Pairs, index_dtype, pointers
+from brainevent.projections.values import array_of, kept
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -34,6 +35,7 @@ class AllToAll(Rule):
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
         pairs = Pairs(n_pre, n_post, None if self.autapses else shift)
+        self._check_storable(pairs.count, n_pre, n_post)
         first, last = pairs.self_rows
         indices = np.tile(np.arange(n_post, dtype=index_dtype(n_post)), n_pre)
         counts = np.full(n_pre, n_post, np.int64)
@@ -114,14 +116,17 @@ class FromPairs(Rule):
             self._set("weight", self.weight[order])
 
     def _ids(self, name: str) -> np.ndarray:
-        ids = np.asarray(getattr(self, name))
+        given = getattr(self, name)
+        ids = array_of(given, f"FromPairs: {name}", "a 1-D array of integers")
+        if isinstance(given, u.Quantity) and not given.unit.is_unitless:
+            self._refuse(name, given, "plain numbers", "drop the unit")
         if ids.size == 0:
             ids = ids.astype(np.int64)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError(
                 f"FromPairs: {name} has dtype {ids.dtype} and shape {ids.shape}, but expected a 1-D array of integers; convert it first."
             )
-        self._check_ids(name, ids, np.flatnonzero(ids < 0), "an id >= 0")
+        self._check_ids(name, ids, np.flatnonzero((ids < 0) | (ids >= 1 << 62)), "an id >= 0 and below 2**62")
         return ids.astype(np.int64)
 
     def _check_ids(self, name: str, ids: np.ndarray, bad: np.ndarray, expected: str) -> None:
@@ -170,17 +175,16 @@ class FromMatrix(Rule):
 
     def _check(self):
         if not sparse.issparse(self.matrix):
-            self._set("matrix", with_unit(np.asarray(u.get_mantissa(self.matrix)), u.get_unit(self.matrix)))
+            self._set("matrix", with_unit(array_of(self.matrix, "FromMatrix: matrix", "a matrix of numbers"), u.get_unit(self.matrix)))
         if len(self.matrix.shape) != 2:
             self._refuse("matrix", self.matrix, "a 2-D matrix (n_pre, n_post)", "reshape it")
         rows, columns, values = _entries(self.matrix)
-        plain = check_values(values, "FromMatrix: matrix")
-        if plain.dtype != np.bool_:
+        if u.get_mantissa(values).dtype != np.bool_:
             if not (isinstance(self.weight, float) and self.weight == 1.0):
                 self._refuse(
                     "weight", self.weight, "no weight, since the matrix holds the weights", "scale the matrix, or pass matrix != 0"
                 )
-            self._set("weight", values)
+            self._set("weight", kept(values, "FromMatrix: matrix", "a matrix of numbers"))
         self._set(
             "matrix",
             sparse.csr_array(

@@ -5,13 +5,14 @@ from dataclasses import KW_ONLY, dataclass
 
 import brainunit as u
 import numpy as np
-from scipy import sparse
+from scipy import sparse, special
 
 from brainevent import JITCHomoR, JITCNormalR, JITCUniformR
 from brainevent.projections.distributions import Constant, Distribution, Normal, Uniform
-from brainevent.projections.parameters import check_values, describe
+from brainevent.projections.parameters import describe
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
+from brainevent.projections.values import numbers
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -40,11 +41,13 @@ class FixedProb(Rule):
     autapses: bool = True
 
     def _check(self):
-        number = np.asarray(u.get_mantissa(self.prob))
-        if number.shape != () or number.dtype.kind not in "iuf" or not u.get_unit(self.prob).is_unitless or not 0 <= number <= 1:
+        number = numbers(self.prob, "FixedProb: prob", "a probability between 0 and 1")
+        if number.size != 1 or not u.get_unit(self.prob).is_unitless or not 0 <= number <= 1:
             self._refuse("prob", self.prob, "a probability between 0 and 1", "give a fraction, 0.2 for 20 %")
+        self._set("prob", float(number.reshape(())))
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
+        self._check_storable(self.prob * n_pre * n_post, n_pre, n_post)
         stored = self._drawn(JITCHomoR, (1.0,), rng, n_pre, n_post, shift).tocsr()
         return np.asarray(stored.indptr, np.int64), np.asarray(stored.indices)
 
@@ -52,6 +55,8 @@ class FixedProb(Rule):
         cls, parameters = _law_of_weights(self.weight)
         if cls is None:
             return super().connect(structure_rng, weight_rng, n_pre, n_post, shift=shift, convert=convert)
+        if self.format != "jit":
+            self._check_storable(self.prob * n_pre * n_post, n_pre, n_post)
         drawn = self._drawn(cls, tuple(map(convert, parameters)), structure_rng, n_pre, n_post, shift)
         return drawn if self.format == "jit" else drawn.tocsr()
 
@@ -83,8 +88,6 @@ def redrawn(matrix, weight, convert, what: str):
     cls, parameters = _law_of_weights(weight)
     if cls is None:
         raise ValueError(f"{what} is {describe(weight)}, expected one number, Normal or Uniform: format='csr' stores other weights")
-    for parameter in parameters:
-        check_values(parameter, what)
     cls = cls.mirror if matrix.native else cls
     options = {"shape": matrix.shape, "corder": matrix.corder, "skip_diagonal": matrix.skip_diagonal, "backend": matrix.backend}
     return cls((*map(convert, parameters), matrix.prob, matrix.seed), **options)
@@ -97,6 +100,22 @@ def distribution_of(matrix):
     if matrix.kind == "uniform" and matrix.fold is None:
         return Uniform(matrix.low, matrix.high)
     return matrix.data
+
+
+def lowest_weight(matrix) -> float:
+    """The lowest weight to be expected in a just-in-time matrix, in its unit.
+
+    Of normal weights, whose tail has no end, the value that one weight of the matrix is below on average.
+    """
+    if matrix.fold is not None:
+        return 0.0
+    if matrix.kind == "uniform":
+        return min(float(u.get_mantissa(end)) for end in (matrix.low, matrix.high))
+    if matrix.kind == "normal":
+        loc, scale = (float(u.get_mantissa(part)) for part in (matrix.loc, matrix.scale))
+        n_synapses = matrix.prob * matrix.shape[0] * matrix.shape[1]
+        return loc + abs(scale) * float(special.ndtri(1 / max(n_synapses, 2)))
+    return float(np.asarray(u.get_mantissa(matrix.data)).reshape(()))
 
 
 def _bernoulli(rng, pairs: Pairs, prob: float) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +220,8 @@ class FixedInDegree(_Counted):
 
 def _fixed_degree(rule: _Counted, rng, pairs: Pairs, side: str) -> tuple[np.ndarray, np.ndarray]:
     """CSR with `rule.number` synapses in each row of `pairs`."""
-    k = int(rule.number)
+    k = rule.number
+    rule._check_storable(k * pairs.n_pre, *(pairs.n_pre, pairs.n_post)[:: 1 if side == "post" else -1])
     indices = np.empty((pairs.n_pre, k), index_dtype(pairs.n_post))
     for start, stop, leaves_self in pairs.segments():
         available = pairs.n_post - leaves_self
@@ -237,9 +257,10 @@ class FixedTotal(_Counted):
     def sample(self, rng, n_pre, n_post, *, shift=None):
         pairs = Pairs(n_pre, n_post, None if self.autapses else shift)
         self._check_available(pairs.count, "pairs")
+        self._check_storable(self.number, n_pre, n_post)
         if self.multapses:
-            return to_csr(pairs, self.number, _independent(rng, pairs.count, int(self.number)))
-        return _subset(rng, pairs, int(self.number))
+            return to_csr(pairs, self.number, _independent(rng, pairs.count, self.number))
+        return _subset(rng, pairs, self.number)
 
 
 def _independent(rng, n: int, k: int):

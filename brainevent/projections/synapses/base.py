@@ -8,7 +8,7 @@ import brainunit as u
 import numpy as np
 
 from ..parameters import describe
-from ..units import plain
+from ..units import check_sign, plain
 
 
 def _key(value):
@@ -43,20 +43,26 @@ class Output(Parameters, abc.ABC):
     """How the state of a synapse becomes a current: `I = offset - slope * V`."""
 
     unit: ClassVar[Any]  # of the synaptic state, so of the weights
+    conducts: ClassVar[bool]  # whether the state is a conductance, which adds to that of the membrane
 
     @abc.abstractmethod
     def affine(self, state, V) -> tuple[Any, Any]:
         """`(offset, slope)` in pA and nS, given the synaptic state and V (mV)."""
 
     @abc.abstractmethod
-    def driving(self, own: dict) -> tuple[float, bool]:
-        """At rest: pA of current a unit of state drives, and whether a unit of state adds 1 nS of conductance."""
+    def driving(self, own: dict) -> float:
+        """The current (pA) that a unit of state drives at rest."""
 
 
 class Synapse(Parameters, abc.ABC):
     """Kinetics: what a spike adds to, and how that decays. Projections with equal synapses onto one population share one state."""
 
     responds_exactly: ClassVar[bool] = False
+
+    @property
+    def conducts(self) -> bool:
+        """Whether the weights are conductances, which add to that of the membrane and are never negative."""
+        return False
 
     @property
     @abc.abstractmethod
@@ -98,6 +104,15 @@ class Synapse(Parameters, abc.ABC):
     def check_post(self, post, projection: str) -> None:
         """Raise if the parameters do not fit the post population."""
 
+    def check_weights(self, weights, what: str) -> None:
+        """Raise an error naming `what` if one of the weights, plain numbers, is a conductance below zero."""
+        lowest = np.min(weights, initial=0.0)
+        if self.conducts and lowest < 0:
+            raise ValueError(
+                f"{what} holds {lowest:.6g} {self.unit}, but a conductance is at least 0: inhibition is a reversal potential below rest, "
+                "as COBA(E=-80 * u.mV); keep a distribution above 0 with TruncNormal, Gamma or LogNormal"
+            )
+
     def check_weight(self, unit, projection: str) -> None:
         """Raise an error naming the projection and both units if the weight's unit is not the synapse's."""
         if not unit.has_same_dim(self.unit):
@@ -120,11 +135,12 @@ def total_input(synapses, V):
 def time_constant(value, size: int | None, what: str):
     """A positive time in ms: a float, or an array of one value a post neuron."""
     number = np.asarray(plain(value, u.ms, what), np.float64)
-    if not (np.isfinite(number).all() and (number > 0).all()):
-        raise ValueError(f"{what} is {value}, expected a positive time")
-    if number.ndim > 1 or (size is not None and number.ndim == 1 and number.shape != (size,)):
-        raise ValueError(f"{what} has shape {number.shape}, expected a scalar" + (f" or ({size},), one a post neuron" if size else ""))
-    return float(number) if number.ndim == 0 else number
+    check_sign(number, value, what, "a positive time", zero=False)
+    if number.size == 1:
+        return float(number.reshape(()))
+    if number.ndim > 1 or (size is not None and number.shape != (size,)):
+        raise ValueError(f"{what} has shape {number.shape}, expected a scalar or ({size or 'n_post'},), one a post neuron")
+    return number
 
 
 def numeric_peak(weight, own, decay_tau, driving, conductance) -> float:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import brainunit as u
 import numpy as np
 
+from ..parameters import describe
 from .base import Output, Synapse, numeric_peak, time_constant
 from .outputs import CUBA
 
@@ -30,13 +32,17 @@ class Expon(Synapse):
     output: Output = CUBA()  # noqa: RUF009
 
     def __post_init__(self):
-        time_constant(self.tau, None, "Expon: tau")
+        object.__setattr__(self, "tau", time_constant(self.tau, None, "Expon: tau") * u.ms)
         if not isinstance(self.output, Output):
-            raise TypeError(f"Expon: output is {self.output!r}, expected COBA(E=0 * u.mV) or CUBA()")
+            raise TypeError(f"Expon: output is {describe(self.output)}, expected COBA(E=0 * u.mV) or CUBA()")
 
     @property
     def unit(self):
         return self.output.unit
+
+    @property
+    def conducts(self):
+        return self.output.conducts
 
     @property
     def responds_exactly(self):  # type: ignore[override]
@@ -68,5 +74,5 @@ class Expon(Synapse):
         return np.exp(-dt / np.asarray(tau)) / tau * np.where(rate == 0, dt, -np.expm1(-dt * rate) / np.where(rate == 0, 1, rate))
 
     def peak(self, weight, own):
-        driving, conductance = self.output.driving(own)
-        return numeric_peak(weight, own, float(np.mean(time_constant(self.tau, None, "tau"))), driving, conductance)
+        decay_tau = float(np.mean(time_constant(self.tau, None, "tau")))
+        return numeric_peak(weight, own, decay_tau, self.output.driving(own), self.conducts)

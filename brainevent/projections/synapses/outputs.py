@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import brainunit as u
-import numpy as np
 
-from ..parameters import describe
-from ..units import plain
+from ..units import scalar
 from .base import Output
 
 
@@ -21,12 +19,13 @@ class CUBA(Output):
     """
 
     unit = u.pA
+    conducts = False
 
     def affine(self, state, V):
         return state, 0.0
 
     def driving(self, own):
-        return 1.0, False
+        return 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,14 +43,13 @@ class COBA(Output):
 
     E: Any
     unit = u.nS
+    conducts = True
 
     def __post_init__(self):
-        number = np.asarray(plain(self.E, u.mV, "COBA: E"))
-        if number.ndim or not np.isfinite(number):
-            raise ValueError(f"COBA: E is {describe(self.E)}, expected one finite voltage for all post neurons")
+        object.__setattr__(self, "E", scalar(self.E, u.mV, "COBA: E", "one voltage for all post neurons") * u.mV)
 
     def affine(self, state, V):
-        return state * float(plain(self.E, u.mV, "COBA: E")), state
+        return state * u.get_mantissa(self.E), state
 
     def driving(self, own):
-        return float(plain(self.E, u.mV, "COBA: E")) - own["V_rest"], True
+        return u.get_mantissa(self.E) - own["V_rest"]
