@@ -57,7 +57,11 @@ class Arithmetic:
         """The other side of `* / + -`: real numbers or a unit."""
         if isinstance(other, u.sparse.SparseMatrix):
             raise TypeError(f"{what} is {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
-        return real(1.0 * other if isinstance(other, u.Unit) else other, what)
+        other = 1.0 * other if isinstance(other, u.Unit) else other
+        number = u.get_mantissa(other)
+        if isinstance(number, (int, float)) and not isinstance(number, (bool, np.generic)):  # takes the dtype of the weights
+            return with_unit(jnp.asarray(number), u.get_unit(other))
+        return real(other, what)
 
     def __mul__(self, other):
         return self._scaled(other, operator.mul)

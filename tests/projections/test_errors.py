@@ -143,9 +143,9 @@ BUILDING = {
     "matrix of one dimension": (lambda: matrix(np.ones(8) * u.mV), TypeError, ["N[0:8] -> M", "second argument", "(n_pre, n_post)"]),
     "matrix with NaN": (lambda: matrix(np.full((8, 6), np.nan) * u.mV), ValueError, ["nan", "finite"]),
     "sparse matrix with NaN": (
-        lambda: matrix(be.CSR(jnp.asarray(jnp.nan), [0], np.array([0, *[1] * 8]), shape=(8, 6)) * u.mV),
+        lambda: matrix(be.CSR(jnp.nan, [0], np.array([0, *[1] * 8]), shape=(8, 6)) * u.mV),
         ValueError,
-        ["N[0:8] -> M: weight", "nan"],
+        ["CSR: weights", "finite", "nan"],
     ),
     "post id out of range": (lambda: matrix(FromPairs([0, 1], [2, 6], weight=1 * u.mV)), ValueError, ["post[1]=6", "below 6"]),
     "pre id out of range": (lambda: matrix(FromPairs([8], [2], weight=1 * u.mV)), ValueError, ["pre[0]=8", "below 8"]),
