@@ -18,8 +18,10 @@ def _pyplot():
 
 def _save(plt, figure, path):
     if path is not None:
-        figure.savefig(path, dpi=DPI)
-        plt.close(figure)
+        try:
+            figure.savefig(path, dpi=DPI)
+        finally:  # pyplot keeps what is open, also where the path cannot be written
+            plt.close(figure)
     return figure
 
 

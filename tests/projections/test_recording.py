@@ -133,6 +133,17 @@ def test_plot(simulation, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("silent.svg", "empty.pdf"))
 
 
+def test_pictures_with_a_path_leave_no_figure_open(simulation, tmp_path):
+    from matplotlib import pyplot
+
+    _, N, _, run = simulation
+    before = pyplot.get_fignums()
+    run.plot(N, path=tmp_path / "run.png")
+    with pytest.raises(FileNotFoundError):
+        run.plot(N, path=tmp_path / "nowhere" / "run.png")
+    assert pyplot.get_fignums() == before
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
