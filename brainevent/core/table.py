@@ -146,14 +146,27 @@ def is_scalar(w) -> bool:
 
 @functools.cache
 def _load(name: str) -> str | None:
-    """Import the kernels that a backend lists in `KERNELS`; the reason if that is impossible, else None."""
+    """Import what a backend lists in `REQUIRES` and `KERNELS`; the reason if that is impossible, else None."""
     folder = f"brainevent.backends.{name}"
     try:
-        for module in importlib.import_module(folder).KERNELS:
+        package = importlib.import_module(folder)
+        for module in package.REQUIRES:
+            _require(module)
+        for module in package.KERNELS:
             importlib.import_module(f"{folder}.{module}")
     except ImportError as error:
         return f"{name} cannot be imported ({error})"
     return None
+
+
+def _require(module: str) -> None:
+    """Import a module that is not ours; whatever it raises is an ImportError: one that is there and broken is as good as none."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ImportError(f"{module} raised {type(error).__name__}: {error}") from error
 
 
 def _find(operation, cls, platform, name, dtype) -> tuple[Kernel | None, str]:

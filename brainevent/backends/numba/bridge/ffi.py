@@ -91,7 +91,7 @@ def threads():
 def _numba():
     try:
         import numba
-    except ImportError as error:
+    except Exception as error:  # missing, or there and broken: a library that it loads may raise anything
         raise ImportError(f'the numba backend needs numba: `pip install numba`, or ask for backend="xla" ({error})') from error
     if numba.config.DISABLE_JIT:  # pyright: ignore
         raise RuntimeError('NUMBA_DISABLE_JIT is set, and kernels run only compiled: unset it, or ask for backend="xla"')
