@@ -64,7 +64,7 @@ def _compiled(handle, place=None):
 
     handler = CFunc(handle, ((types.voidptr,), types.voidptr), locals={}, options={})
     if place is not None:
-        handler._cache = place
+        handler._cache = place  # pyright: ignore[reportAttributeAccessIssue]
     handler.compile()
     return handler
 

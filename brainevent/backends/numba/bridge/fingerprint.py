@@ -27,7 +27,7 @@ def fingerprint(module):
 
     sources = sorted(_sources(module, *_BRIDGE).items())
     settings = sorted((key, value) for key, value in os.environ.items() if key.startswith("NUMBA_"))
-    processor = cpu_target.target_context.codegen().magic_tuple()  # triple, name, and features: a virtual machine may hide some
+    processor = cpu_target.target_context.codegen().magic_tuple()  # pyright: ignore  (its name and features: a machine may hide some)
     versions = numba.__version__, llvmlite.__version__, jaxlib.version.__version__, np.__version__, sys.version
     return hashlib.sha256(repr((sources, settings, processor, versions)).encode()).hexdigest()[:DIGITS]
 
