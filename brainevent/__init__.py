@@ -16,6 +16,16 @@ from .formats.csr import CSC, CSR
 from .formats.dense import Dense
 from .formats.fixed import FixedPostNumConn, FixedPreNumConn
 from .formats.jitc import JITCHomoC, JITCHomoR, JITCNormalC, JITCNormalR, JITCUniformC, JITCUniformR
+from .plasticity import (
+    csr2csc_on_post,
+    csr_on_pre,
+    dense_on_post,
+    dense_on_pre,
+    update_csr_on_binary_post,
+    update_csr_on_binary_pre,
+    update_dense_on_binary_post,
+    update_dense_on_binary_pre,
+)
 
 __version__ = "0.4.0"
 
@@ -49,8 +59,16 @@ __all__ = [
     "WeightedArray",
     "backend",
     "coo2csr",
+    "csr2csc_on_post",
+    "csr_on_pre",
+    "dense_on_post",
+    "dense_on_pre",
     "explain",
     "projections",  # pyright: ignore[reportUnsupportedDunderAll]
+    "update_csr_on_binary_post",
+    "update_csr_on_binary_pre",
+    "update_dense_on_binary_post",
+    "update_dense_on_binary_pre",
 ]
 
 

@@ -100,3 +100,33 @@ def add_arriving(target, A, spikes, decay, window):
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
     return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=True))
+
+
+def strengthen(A, w, spikes, trace, *, axis: int, places=None):
+    """Add to the weights of every synapse of a neuron that spiked the trace of the neuron at its other end.
+
+    Args:
+      A: a connectivity without weights, whose lines (unless it is dense) are those of `axis`.
+      w: its weights, plain floats of shape `A.weights_shape`; updated in place where the backend can.
+      spikes: bool (A.shape[axis],).
+      trace: of the dtype of the weights, (A.shape[1 - axis],).
+      axis: 0 if `spikes` are of the pre neurons, 1 if of the post neurons.
+      places: where in `w` the weight of each synapse stands, integers (nse,); None if they stand in order.
+
+    Returns:
+      The new weights.
+    """
+    return _strengthen(_choose("strengthen", A, w.dtype), axis, w, trace, A, spikes, places)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _strengthen(run, axis, w, trace, A, spikes, places):
+    return run(A, w, spikes, trace, axis=axis, places=places)
+
+
+@_strengthen.defjvp
+def _strengthen_jvp(run, axis, primals, tangents):
+    """Linear in the weights and the trace; the tangents go through plain XLA, which can be transposed."""
+    w, _, A, spikes, places = primals
+    plain = table.choose("strengthen", type(A), table.current_platform(), "xla", w.dtype).run
+    return _strengthen(run, axis, *primals), plain(A, tangents[0], spikes, tangents[1], axis=axis, places=places)

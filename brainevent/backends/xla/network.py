@@ -1,10 +1,11 @@
-"""XLA kernels of a running network: threshold and reset, bits, rings, deliveries."""
+"""XLA kernels of a running network: threshold and reset, bits, rings, deliveries, plasticity."""
 
 import jax.numpy as jnp
 
 from ...core.path_choice import TAKEN
 from ...core.table import BackendError, kernel
 from ...core.updates import add_arriving, packed_size
+from ...formats.compressed import Compressed, in_range
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity
 
@@ -44,3 +45,18 @@ def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
         raise BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
     taken = TAKEN.index("dense" if isinstance(A, Dense) else "gather")
     return add_arriving(target, A, spikes, decay, window), counts.at[taken].add(1)
+
+
+@kernel("strengthen", Dense, backend="xla")
+def strengthen_dense(A, w, spikes, trace, *, axis, places):
+    """Whole rows or columns."""
+    return w + (jnp.where(spikes[None, :], trace[:, None], 0) if axis else jnp.where(spikes[:, None], trace[None, :], 0))
+
+
+@kernel("strengthen", Compressed, backend="xla")
+def strengthen_lines(A, w, spikes, trace, *, axis, places):
+    """Every synapse is asked whether its neuron spiked; NaN from a structure that is not sound."""
+    added = jnp.where(spikes[A.lines()], trace[A.indices.reshape(-1)], 0).reshape(w.shape)
+    if places is None:
+        return A.or_nan(w + added)
+    return A.or_nan(jnp.where(in_range(places, w.shape[0]), w.at[places].add(added), jnp.nan))
