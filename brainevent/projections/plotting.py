@@ -1,5 +1,7 @@
 """Pictures: the raster, population rate and traces of a run, and the connectivity of a projection."""
 
+import contextlib
+
 import brainunit as u
 import numpy as np
 
@@ -7,7 +9,11 @@ MOST_SPIKES = 8_000  # a raster of more shows every k-th neuron, or it is a grey
 MOST_SYNAPSES = 200_000  # so does a picture of a connectivity
 DPI = 130  # of saved pictures
 MOST_TRACES = 5  # panels of traces, one a neuron
-COLOURS = ("#2166ac", "#c2410c", "#2a8a57", "#7b4fa3", "#8a6d1d", "#c0508a")  # told apart in grey too: the first two are E and I
+COLOURS = ("#2166ac", "#c2410c", "#2a8a57", "#7b4fa3", "#8a6d1d", "#c0508a", "#17a2b8", "#444444")  # the first two, E and I, in grey too
+LEAST_BAND = 0.04  # of a raster's height: a smaller population is drawn larger than its share, or it could not be seen
+LEAST_ROWS = 20  # a population of which fewer neurons would be shown is shown whole
+LINE = 0.145  # inches that a line of a label takes, with what keeps it from the next
+LONGEST_NAME = 28
 
 
 def _pyplot():
@@ -16,13 +22,18 @@ def _pyplot():
     return matplotlib.pyplot
 
 
-def _save(plt, figure, path):
-    if path is not None:
-        try:
+@contextlib.contextmanager
+def _drawn(plt, figure, path, ours=True):
+    """Save the picture that the block draws. Pyplot keeps what is open: one of ours only if it is complete and was not saved."""
+    done = False
+    try:
+        yield
+        if path is not None:
             figure.savefig(path, dpi=DPI)
-        finally:  # pyplot keeps what is open, also where the path cannot be written
+        done = path is None
+    finally:
+        if ours and not done:
             plt.close(figure)
-    return figure
 
 
 def plot_run(run, views, *, labels=None, path=None):
@@ -34,52 +45,93 @@ def plot_run(run, views, *, labels=None, path=None):
         raise ValueError(f"plot: {len(names)} labels for {len(views)} populations: give one label each")
     plt = _pyplot()
     traces = _traces(run, views)
-    heights = [2.9, 1.1] + [0.65] * len(traces)
+    labels = _labels(run, views, names)
+    tall = LINE * sum(label.count("\n") + 1.3 for label in labels) + 0.3  # what the labels need
+    heights = [max(2.9, tall), 1.1 if len(views) < 4 else 1.6] + [0.65] * len(traces)
     figure, axes = plt.subplots(
         len(heights), 1, sharex=True, figsize=(9, 1.0 + sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
     )
-    axes = axes[:, 0]
-    _raster(axes[0], run, views, names)
-    _rates(axes[1], run, views)
-    _draw_traces(axes[2:], run, traces)
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("time (ms)")
-    axes[0].set_xlim(run.first_step * run.dt, (run.first_step + max(run.n_steps, 1)) * run.dt)
-    figure.align_ylabels(axes)
-    return _save(plt, figure, path)
+    with _drawn(plt, figure, path):
+        axes = axes[:, 0]
+        _raster(axes[0], run, views, labels, heights[0] - 0.15)
+        _rates(axes[1], run, views)
+        _draw_traces(axes[2:], run, traces)
+        for ax in axes:
+            ax.spines[["top", "right"]].set_visible(False)
+        axes[-1].set_xlabel("time (ms)")
+        axes[0].set_xlim(run.first_step * run.dt, (run.first_step + max(run.n_steps, 1)) * run.dt)
+        figure.align_ylabels(axes)
+    return figure
 
 
-def _raster(ax, run, views, names):
-    """One row a neuron, the views from bottom to top; every k-th neuron where all would be too many."""
+def _labels(run, views, names):
+    """What stands beside each population: three lines, or two where there are many."""
+    sep = "\n" if len(views) < 4 else ", "
+    rates = (run.rate(view).to_decimal(u.Hz) for view in views)
+    return [f"{_short(name)}\n{view.size:,} neurons{sep}{rate:.1f} Hz" for name, view, rate in zip(names, views, rates)]
+
+
+def _short(name):
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def _raster(ax, run, views, labels, height):
+    """A band for each population, from bottom to top, a line for each neuron; every k-th neuron where all would be too many."""
     from matplotlib.ticker import MaxNLocator
 
+    sizes = np.array([view.size for view in views])
     every = max(1, -(-sum(run.spikes(view)[1].size for view in views) // MOST_SPIKES))
-    offset, middles = 0, []
-    for view, colour in zip(views, _colours(views)):
+    everies = np.where(sizes // every < LEAST_ROWS, 1, every)
+    ends = np.concatenate([[0], np.cumsum(_shares(sizes))])
+    ms = float(np.clip(400 / max((sizes / everies).sum(), 1), 3, 8))
+    for view, k, low, high, colour in zip(views, everies, ends, ends[1:], _colours(views)):
         times, ids = run.spikes(view)
-        shown = ids % every == 0
-        rows = -(-view.size // every)
-        size = float(np.clip(400 / max(sum(-(-v.size // every) for v in views), 1), 3, 8))
-        ax.plot(times.to_decimal(u.ms)[shown], ids[shown] // every + offset, ".", color=colour, ms=size, mew=0, rasterized=True)
-        middles.append(offset + rows / 2)
-        offset += rows
-    labels = [f"{name}\n{view.size:,} neurons\n{run.rate(view).to_decimal(u.Hz):.1f} Hz" for name, view in zip(names, views)]
-    for middle, label, colour in zip(_apart(middles, offset), labels, _colours(views)):
-        ax.annotate(label, (1.01, middle), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small")
-    ax.set_ylabel("neuron" if every == 1 else f"neuron (1 in {every} shown)")
-    ticks = [tick for tick in MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(0, offset * every) if tick <= offset * every]
-    ax.set_yticks([tick / every for tick in ticks], [f"{tick:.0f}" for tick in ticks])
-    ax.set_ylim(-0.5, offset)
+        shown = ids % k == 0
+        lines = low + (ids[shown] + 0.5) / view.size * (high - low)
+        ax.plot(times.to_decimal(u.ms)[shown], lines, ".", color=colour, ms=ms, mew=0, rasterized=True)
+    for end in ends[1:-1]:
+        ax.axhline(end, color="0.85", lw=0.5, zorder=0)
+    rooms = [LINE * (label.count("\n") + 1.3) / height for label in labels]
+    middles = (ends[1:] + ends[:-1]) / 2
+    heights = np.array(_apart(middles, rooms))
+    moved = np.abs(heights - middles) > 0.02
+    for middle, placed, away, label, colour in zip(middles, heights, moved, labels, _colours(views)):
+        text = ax.annotate(
+            label, (1.0, middle), (1.04 if moved.any() else 1.01, placed), "axes fraction", va="center", color=colour, fontsize="small",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 1},
+        )  # fmt: skip
+        text.arrow_patch.set_visible(away)
+    said = "" if every == 1 else f" (1 in {every} shown)" if (everies == every).all() else f" (1 in {every} shown, of few all)"
+    ax.set_ylabel(f"neuron{said}")
+    total = sizes.sum()
+    ticks = np.array([tick for tick in MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(0, total) if tick <= total])
+    ax.set_yticks(np.interp(ticks, np.concatenate([[0], np.cumsum(sizes)]), ends), [f"{tick:.0f}" for tick in ticks])
+    ax.set_ylim(0, 1)
 
 
-def _apart(middles, total):
-    """The heights of the labels: at the middles, moved up where two would overlap."""
-    placed, room = [], 0.2 * total
-    for middle in middles:
-        placed.append(max(middle, placed[-1] + room) if placed else middle)
-    excess = max(0.0, placed[-1] - 0.95 * total)
-    return [height - excess * (i > 0 or len(placed) == 1) for i, height in enumerate(placed)]
+def _shares(sizes):
+    """The part of the height that each population gets: that of its neurons, but no less than `LEAST_BAND`."""
+    least = min(LEAST_BAND, 0.5 / len(sizes))
+    small = np.zeros(len(sizes), bool)
+    while True:  # what the small ones get more is taken from the others, which may make one of them small
+        shares = np.where(small, least, sizes / max(sizes[~small].sum(), 1) * (1 - least * small.sum()))
+        if small.all() or not (shares < least - 1e-12).any():
+            return shares / shares.sum()
+        small |= shares < least - 1e-12
+
+
+def _apart(middles, rooms):
+    """The heights of the labels, in parts of the axis: at the middles, moved where two would overlap or one would leave the axis."""
+    placed = list(middles)
+    below = 0.0
+    for i, room in enumerate(rooms):
+        placed[i] = max(placed[i], below + room / 2)
+        below = placed[i] + room / 2
+    above = max(1.0, sum(rooms))
+    for i, room in reversed(list(enumerate(rooms))):
+        placed[i] = min(placed[i], above - room / 2)
+        above = placed[i] - room / 2
+    return placed
 
 
 def _colours(views):
@@ -133,7 +185,7 @@ def _trace(run, views, key, column, values, unit):
         if view.population.label == population and view.start <= neuron < view.stop:
             times, ids = run.spikes(view)
             colour, spikes = its_colour, times.to_decimal(u.ms)[ids == neuron - view.start]
-    return f"{state} of\n{population}[{neuron}]", unit, values, colour, spikes if state == "V" else spikes[:0]
+    return f"{state} of\n{_short(population)}[{neuron}]", unit, values, colour, spikes if state == "V" else spikes[:0]
 
 
 def _draw_traces(axes, run, traces):
@@ -162,18 +214,20 @@ def plot_matrix(projection, *, path=None, ax=None):
       ax: matplotlib axes to draw into, or None for a new figure.
     """
     plt = _pyplot()
-    figure, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(6, 5), layout="constrained")
-    pre, post = (np.asarray(ids) for ids in projection.matrix.coordinates())
-    weights = projection.matrix.per_synapse()
-    every = max(1, -(-pre.size // MOST_SYNAPSES))
-    values, unit = np.asarray(u.get_mantissa(weights))[::every], u.get_unit(weights)
-    drawn = ax.scatter(post[::every], pre[::every], c=values, s=_dot(projection, pre.size // every), marker="s", lw=0, rasterized=True)
-    if values.size and np.ptp(values) > 0:
-        figure.colorbar(drawn, label="weight" if unit.is_unitless else f"weight ({unit})")
-    shown = "" if every == 1 else f" (1 in {every} shown)"
-    ax.set(xlabel=f"post: {projection.post.label}", ylabel=f"pre: {projection.pre.label}", title=f"{pre.size:,} synapses{shown}")
-    ax.set(xlim=(-0.5, projection.post.size - 0.5), ylim=(projection.pre.size - 0.5, -0.5))
-    return _save(plt, figure, path)
+    ours = ax is None
+    figure, ax = plt.subplots(figsize=(6, 5), layout="constrained") if ours else (ax.figure, ax)
+    with _drawn(plt, figure, path, ours):
+        pre, post = (np.asarray(ids) for ids in projection.matrix.coordinates())
+        weights = projection.matrix.per_synapse()
+        every = max(1, -(-pre.size // MOST_SYNAPSES))
+        values, unit = np.asarray(u.get_mantissa(weights))[::every], u.get_unit(weights)
+        drawn = ax.scatter(post[::every], pre[::every], c=values, s=_dot(projection, pre.size // every), marker="s", lw=0, rasterized=True)
+        if values.size and np.ptp(values) > 0:
+            figure.colorbar(drawn, label="weight" if unit.is_unitless else f"weight ({unit})")
+        shown = "" if every == 1 else f" (1 in {every} shown)"
+        ax.set(xlabel=f"post: {projection.post.label}", ylabel=f"pre: {projection.pre.label}", title=f"{pre.size:,} synapses{shown}")
+        ax.set(xlim=(-0.5, projection.post.size - 0.5), ylim=(projection.pre.size - 0.5, -0.5))
+    return figure
 
 
 def _dot(projection, drawn: int) -> float:

@@ -5,6 +5,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from brainevent.projections import LIF, Delta, FixedProb, Network, Projection
 from brainevent.projections.recording import Run
@@ -80,3 +81,72 @@ def test_matrix_picture(prob, tmp_path):
     figure = projection.plot_matrix(path=str(tmp_path / "matrix.png"))
     assert (tmp_path / "matrix.png").stat().st_size > 2_000
     assert figure.axes[0].get_xlabel() == "post: post" and figure.axes[0].get_title() == f"{projection.n_synapses} synapses"
+
+
+LAYERS = {"L23E": 20683, "L23I": 5834, "L4E": 21915, "L4I": 5479, "L5E": 4850, "L5I": 1065, "L6E": 14395, "L6I": 2948}
+PARTS = {
+    "one": {"N": 100},
+    "two": {"E": 80, "I": 20},
+    "layers": LAYERS,
+    "uneven": {"excitatory": 4000, **{f"small {i}": 20 for i in range(7)}},
+    "long names": {40 * "long ": 30, 40 * "longer ": 3000, "I": 30},
+    "twelve": {f"P{i}": 10 * i + 5 for i in range(12)},
+}
+
+
+@pytest.mark.parametrize("traced", [0, 2])
+@pytest.mark.parametrize("name", PARTS)
+def test_labels_do_not_overlap_and_the_raster_fills_its_picture(name, traced):
+    populations = [LIF(size, name=label) for label, size in PARTS[name].items()]
+    rng = np.random.default_rng(0)
+    spikes = {p.label: (np.sort(rng.integers(0, 1000, 500)), rng.integers(0, p.size, 500)) for p in populations}
+    states = {f"{p.label}[0:2].V": rng.normal(-60, 5, (1000, 2)) * u.mV for p in populations[:traced]}
+    figure = Run(dt=0.1, first_step=0, n_steps=1000, spikes=spikes, states=states).plot(*populations)
+    figure.draw_without_rendering()
+    raster = figure.axes[0]
+    labels = [Text.get_window_extent(text) for text in raster.texts]  # without its line
+    frame, picture = raster.get_window_extent(), figure.bbox
+    for k, label in enumerate(labels):
+        assert not any(label.overlaps(other) for other in labels[k + 1 :])
+        assert picture.y0 <= label.y0 and label.y1 <= picture.y1 and label.x0 > frame.x1 and label.x1 <= picture.x1
+        assert frame.y0 - 8 < label.y0 and label.y1 < frame.y1 + 8  # beside the raster, give or take a line's width
+    assert frame.width > 0.6 * picture.width
+    assert sum(ax.get_window_extent().height for ax in figure.axes) > 0.65 * picture.height
+    bands = [np.ptp(line.get_ydata()) for line in raster.lines if len(line.get_xdata()) > 2]
+    assert len(bands) == len(populations) and min(bands) > 0.02  # a small population can be seen
+    colours = [text.get_color() for text in raster.texts]
+    assert len(set(colours)) == min(len(populations), 8)
+
+
+def test_the_axis_counts_neurons():
+    """Where a band is larger than its share, the numbers beside it are still those of the neurons."""
+    few, many = LIF(20, name="few"), LIF(4000, name="many")
+    spikes = {"few": (np.array([1, 2]), np.array([0, 19])), "many": (np.array([1, 2, 3]), np.array([0, 1999, 3999]))}
+    figure = Run(dt=0.1, first_step=0, n_steps=10, spikes=spikes, states={}).plot(few, many)
+    raster = figure.axes[0]
+    below, above = (line.get_ydata() for line in raster.lines if len(line.get_xdata()) > 1 and line.get_linestyle() == "None")
+    edge = 0.04
+    np.testing.assert_allclose(below, [edge / 40, edge * 39 / 40])
+    np.testing.assert_allclose(above, edge + (1 - edge) * np.array([0.5, 1999.5, 3999.5]) / 4000)
+    places = dict(zip((int(text.get_text()) for text in raster.get_yticklabels()), raster.get_yticks()))
+    np.testing.assert_allclose(places[2000], edge + (1 - edge) * 1980 / 4000)
+
+
+@pytest.mark.parametrize("path", [None, "run.png"])
+def test_a_figure_that_cannot_be_drawn_is_closed(path, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no traces today")
+
+    monkeypatch.setattr("brainevent.projections.plotting._draw_traces", broken)
+    with pytest.raises(RuntimeError, match="no traces today"):
+        RUNS["traces"].plot(E, I, path=path and str(tmp_path / path))
+    assert plt.get_fignums() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_of_the_users_own_stays_open(tmp_path):
+    pre, post = LIF(30, name="pre"), LIF(20, name="post")
+    projection = Projection(pre, FixedProb(0.5, weight=0.5 * u.mV), Delta(), post)
+    Network(projection, seed=1)
+    figure, ax = plt.subplots()
+    assert projection.plot_matrix(ax=ax, path=str(tmp_path / "matrix.png")) is figure
+    assert plt.get_fignums() == [figure.number]
