@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .arrays import as_weights, real, with_unit
+from .arrays import as_weights, canonical, cast, check_finite, check_unit, is_concrete, real, unwrap, with_unit
+
+
+def known(value) -> bool:
+    """Whether a value stands on the host, so that a look at it costs nothing: no jax array, and no tracer, in it."""
+    leaves = jax.tree.leaves(unwrap(value))
+    return is_concrete(*leaves) and not any(isinstance(leaf, jax.Array) for leaf in leaves)
 
 
 class Arithmetic:
@@ -36,7 +42,9 @@ class Arithmetic:
 
     def _scaled(self, other, function):
         """`function(w, f)` of every weight w, f being one number for all, or what numpy broadcasts to its pair of neurons."""
-        factor = self._operand(other, f"the factor of {self!r}")
+        factor = self._operand(other, f"the {'divisor' if function is operator.truediv else 'factor'} of {self!r}")
+        if function is operator.truediv and known(other) and not np.asarray(u.get_mantissa(factor)).all():
+            raise ValueError(f"{self!r} / x: x holds 0, and weights are finite")
         mantissa, unit = u.split_mantissa_unit(factor)
         if mantissa.size == 1 and mantissa.ndim <= 2:
             return self.map_weights(lambda w: function(w, with_unit(mantissa.reshape(()), unit)))
@@ -60,8 +68,14 @@ class Arithmetic:
         other = 1.0 * other if isinstance(other, u.Unit) else other
         number = u.get_mantissa(other)
         if isinstance(number, (int, float)) and not isinstance(number, (bool, np.generic)):  # takes the dtype of the weights
-            return with_unit(jnp.asarray(number), u.get_unit(other))
-        return real(other, what)
+            if isinstance(number, float):
+                cast(np.asarray(number), canonical(np.dtype(float)), what)
+            value = with_unit(jnp.asarray(number), u.get_unit(other))
+        else:
+            value = real(other, what)
+        if known(other):
+            check_finite(u.get_mantissa(value), what)
+        return value
 
     def __mul__(self, other):
         return self._scaled(other, operator.mul)
@@ -72,11 +86,17 @@ class Arithmetic:
     def __truediv__(self, other):
         return self._scaled(other, operator.truediv)
 
+    def __rtruediv__(self, other):
+        raise TypeError(
+            f"x / {self!r}: a matrix of synapses is no divisor, most of its entries are 0: invert the weights, with_data(1 / A.data)"
+        )
+
     def __add__(self, other):
         """Another matrix of the same shape (synapses of both), or a scalar, which is added to every stored weight."""
         if isinstance(other, Arithmetic):
             return self._joined(other)
         value, unit = u.split_mantissa_unit(self._operand(other, f"what is added to {self!r}"))
+        check_unit(unit, u.get_unit(self.data), f"{self!r} + x: x", "the weights have")
         if value.size != 1:
             raise ValueError(f"{self!r} + x: x has shape {value.shape}, expected one number: a sum with an array is dense, .todense() + x")
         return self.shifted(with_unit(value.reshape(()), unit))
@@ -103,6 +123,7 @@ class Arithmetic:
         """The synapses of two matrices of one shape, side by side."""
         if self.shape != other.shape:
             raise ValueError(f"{self!r} + {other!r}: shapes differ")
+        check_unit(u.get_unit(other.data), u.get_unit(self.data), f"{self!r} + {other!r}: the second", "the first")
         one, two = self.stored(), other.stored()
         data = u.math.concatenate([one.per_synapse(), two.per_synapse()])
         row, col = (jnp.concatenate(ids) for ids in zip(one.coordinates(), two.coordinates()))
@@ -114,6 +135,7 @@ class Arithmetic:
         mantissa, unit = u.split_mantissa_unit(as_weights(value, f"{self!r}.diag_add: the diagonal"))
         if mantissa.shape not in ((), (1,), (n,)):
             raise ValueError(f"{self!r}.diag_add: the diagonal has shape {mantissa.shape}, expected a number or ({n},)")
+        check_unit(unit, u.get_unit(self.data), f"{self!r}.diag_add: the diagonal", "the weights have")
         diagonal = jnp.broadcast_to(mantissa.astype(self.dtype), (n,))
         ids, A = np.arange(n), self.stored()
         return A._joined(type(A).from_coordinates(with_unit(diagonal, unit), ids, ids, shape=self.shape))

@@ -88,6 +88,13 @@ def with_unit(array: Any, unit: u.Unit) -> Any:
     return array if unit.is_unitless else u.Quantity(array, unit=unit)
 
 
+def check_unit(unit: u.Unit, wanted: u.Unit, what: str, of: str) -> None:
+    """Raise UnitMismatchError, which names both, unless two units are of one dimension; `of` says whose the wanted one is."""
+    if not unit.has_same_dim(wanted):
+        mine, theirs = ("no unit" if each.is_unitless else f"unit {each}" for each in (unit, wanted))
+        raise u.UnitMismatchError(f"{what} has {mine} and {of} {theirs}, expected units of one dimension")
+
+
 def canonical(dtype: np.dtype) -> np.dtype:
     """The dtype in which jax holds numbers of a dtype."""
     return jax.dtypes.canonicalize_dtype(np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype)
@@ -126,6 +133,8 @@ def _joined(value: list | tuple, what: str) -> Any:
     """A nested list as one array or quantity: by jax where parts of it are jax's or have units, else by numpy."""
     parts = jax.tree.leaves(value, is_leaf=lambda part: isinstance(part, (u.Quantity, u.CustomArray)))
     if any(isinstance(part, (u.Quantity, u.CustomArray, jax.Array)) for part in parts):
+        for part in parts[1:]:
+            check_unit(u.get_unit(part), u.get_unit(parts[0]), f"{what}: an entry", "the first")
         return u.math.asarray(value)
     for part in parts:
         _check_mask(part, what)

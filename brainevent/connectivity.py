@@ -279,6 +279,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def todense(self):
         """The matrix as an array of shape `(n_pre, n_post)`; duplicates are summed."""
+        check_entries(self.shape, self.dtype)
         mantissa, unit = u.split_mantissa_unit(self.per_synapse())
         return with_unit(self.or_nan(empty_matrix(self.shape, mantissa.dtype).at[self.coordinates()].add(mantissa)), unit)
 
@@ -316,8 +317,10 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         """Store a scipy.sparse matrix or array; duplicates and explicit zeros are kept. `unit` is given to the weights."""
         import scipy.sparse  # slow to import, and only needed here
 
-        if not scipy.sparse.issparse(matrix) or matrix.ndim != 2:
+        if not scipy.sparse.issparse(matrix):
             raise TypeError(f"{cls.__name__}.fromscipy takes a scipy.sparse matrix, got {type(matrix).__name__}: use fromdense for arrays")
+        if matrix.ndim != 2:
+            raise ValueError(f"{cls.__name__}.fromscipy takes a matrix, got a {type(matrix).__name__} of shape {matrix.shape}")
         if unit is not None and not isinstance(unit, u.Unit):
             raise TypeError(f"{cls.__name__}.fromscipy: unit is {unit!r}, expected a unit like brainunit.nS, or None")
         coo = matrix.tocoo()
@@ -411,7 +414,11 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
         if any(isinstance(each, slice) for each in item):
             dense, unit = u.split_mantissa_unit(self._rows(rows))
             return with_unit(jnp.take(dense, cols, axis=-1, mode="fill", fill_value=jnp.nan), unit)
-        rows, cols = jnp.broadcast_arrays(rows, cols)
+        try:
+            rows, cols = jnp.broadcast_arrays(rows, cols)
+        except ValueError:
+            said = f"rows of shape {jnp.shape(rows)} and columns of shape {jnp.shape(cols)}"
+            raise IndexError(f"{self!r}: cannot pair {said}, expected one shape: A[rows][:, columns] takes all of both") from None
         dense, unit = u.split_mantissa_unit(self._rows(rows))
         return with_unit(jnp.take_along_axis(dense, cols[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0], unit)
 
@@ -450,8 +457,13 @@ def check_format(cls, A) -> None:
         raise TypeError(f"{A!r}.to takes a format like brainevent.COO, got {cls!r}")
 
 
-def empty_matrix(shape: tuple[int, int], dtype) -> jax.Array:
-    """A dense matrix of zeros; ValueError if its bytes cannot be counted, for which XLA aborts."""
+def check_entries(shape: tuple[int, int], dtype) -> None:
+    """ValueError for a dense matrix whose bytes cannot be counted, for which XLA aborts."""
     if math.prod(shape) * np.dtype(dtype).itemsize >= 1 << 63:
         raise ValueError(f"a dense matrix of shape {shape} has {math.prod(shape):.1e} entries: keep it in a sparse format")
+
+
+def empty_matrix(shape: tuple[int, int], dtype) -> jax.Array:
+    """A dense matrix of zeros."""
+    check_entries(shape, dtype)
     return jnp.zeros(shape, dtype)

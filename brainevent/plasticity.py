@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .arrays import as_ids, is_concrete, numbers, real, with_unit
+from .arrays import as_ids, check_unit, is_concrete, numbers, real, with_unit
 from .core.updates import strengthen
 from .formats.compressed import Compressed, in_range
 from .formats.csr import CSC, CSR
@@ -44,7 +44,8 @@ def update_dense_on_binary_pre(W, pre_spike, post_trace, w_min=None, w_max=None)
 
     Raises:
       ValueError: shapes that do not fit, bounds that are NaN or cross.
-      TypeError: units of another dimension, no real numbers.
+      TypeError: what is no array of real numbers.
+      UnitMismatchError: units of another dimension.
 
     >>> import brainevent as be, jax.numpy as jnp
     >>> W = jnp.zeros((2, 3))
@@ -70,7 +71,8 @@ def update_dense_on_binary_post(W, pre_trace, post_spike, w_min=None, w_max=None
 
     Raises:
       ValueError: shapes that do not fit, bounds that are NaN or cross.
-      TypeError: units of another dimension, no real numbers.
+      TypeError: what is no array of real numbers.
+      UnitMismatchError: units of another dimension.
 
     >>> import brainevent as be, jax.numpy as jnp
     >>> print(be.update_dense_on_binary_post(jnp.zeros((2, 3)), jnp.array([0.1, 0.2]), jnp.array([False, True, True])))
@@ -100,7 +102,8 @@ def update_csr_on_binary_pre(w, indices, indptr, pre_spike, post_trace, w_min=No
     Raises:
       ValueError: shapes that do not fit, ids out of range, an indptr that is not monotone, bounds that are NaN or cross. A structure that
         is traced is checked as it is walked, as in products.
-      TypeError: units of another dimension, no real numbers.
+      TypeError: what is no array of real numbers.
+      UnitMismatchError: units of another dimension.
 
     >>> import brainevent as be, jax.numpy as jnp
     >>> w, indices, indptr = jnp.zeros(3), jnp.array([0, 2, 1]), jnp.array([0, 2, 3])
@@ -133,7 +136,8 @@ def update_csr_on_binary_post(w, pre_ids, post_indptr, w_indices, pre_trace, pos
     Raises:
       ValueError: shapes that do not fit, ids or places out of range, a post_indptr that is not monotone, bounds that are NaN or cross. A
         structure that is traced is checked as it is walked, as in products.
-      TypeError: units of another dimension, no real numbers.
+      TypeError: what is no array of real numbers.
+      UnitMismatchError: units of another dimension.
 
     >>> import brainevent as be, jax.numpy as jnp
     >>> post_indptr, pre_ids, w_indices = be.coo2csr([0, 2, 1], [0, 0, 1], shape=(3, 2))  # of (post, pre) pairs
@@ -207,10 +211,8 @@ def _clipped(w, w_min, w_max, unit, owner: str):
 
 
 def _in_unit_of(value, unit: u.Unit, what: str) -> jax.Array:
-    """The numbers of `value` in a unit; TypeError that names both if it is of another dimension."""
+    """The numbers of `value` in a unit."""
     array, own = numbers(value, what)
-    if not own.has_same_dim(unit):
-        mine, weights = ("no unit" if each.is_unitless else f"unit {each}" for each in (own, unit))
-        raise TypeError(f"{what} has {mine} and the weights have {weights}, expected one dimension")
+    check_unit(own, unit, what, "the weights have")
     array = real(array, what)
     return array if own == unit else u.Quantity(array, unit=own).to_decimal(unit)

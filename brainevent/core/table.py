@@ -12,6 +12,7 @@ import importlib
 import threading
 from collections.abc import Callable
 
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -206,6 +207,7 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
       platform: "cpu", "cuda", "rocm" or "tpu"; the default device's platform if left out.
 
     Raises:
+      TypeError: A is no connectivity. ValueError: no such operation or platform.
       BackendError: a backend was asked for by name and cannot serve.
 
     >>> import brainevent as be, jax.numpy as jnp
@@ -213,6 +215,8 @@ def explain(operation: str, A, *, platform: str | None = None) -> Choice:
     >>> be.explain("propagate", A).backend
     'xla'
     """
+    if not isinstance(A, u.sparse.SparseMatrix):
+        raise TypeError(f"explain takes an operation and a connectivity, got {type(A).__name__}: wrap a matrix as brainevent.Dense(matrix)")
     if operation not in OPERATIONS:
         raise ValueError(f"unknown operation {operation!r}: expected one of {OPERATIONS}")
     platform = platform or current_platform()

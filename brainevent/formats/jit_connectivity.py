@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import as_weights, is_concrete, numbers
-from ..connectivity import Connectivity, check_format, check_places, check_shape
+from ..connectivity import Connectivity, check_entries, check_format, check_places, check_shape
 from ..core import law, table
 from ..events import EventArray
 from .csr import CSC, CSR
@@ -44,7 +44,7 @@ class JITConnectivity(Connectivity):
         if len(parts) != len(wanted):
             raise TypeError(f"{name} takes ({', '.join(wanted)}), {len(wanted)} values, got {len(parts)}")
         *parameters, prob, seed = parts
-        if corder not in (None, True, False):
+        if corder is not None and not isinstance(corder, (bool, np.bool_)):
             raise TypeError(f"{name}: corder is {corder!r}, expected None, True (a column is drawn at a time) or False (a row)")
         if skip_diagonal is not None and (isinstance(skip_diagonal, bool) or not isinstance(skip_diagonal, (int, np.integer))):
             raise TypeError(f"{name}: skip_diagonal is {skip_diagonal!r}, expected the offset of a diagonal, an integer, or None")
@@ -237,6 +237,7 @@ class JITConnectivity(Connectivity):
         return self.stored(None if is_concrete(self.seed) else self.n_lines * self.n_positions)
 
     def todense(self):
+        check_entries(self.shape, self.dtype)
         return self._traceable().todense()
 
     def coordinates(self):

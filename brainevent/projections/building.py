@@ -1,12 +1,12 @@
 """Putting a network together: its populations, their names, keyed random generators, and a look at what was built."""
 
-import warnings
 import zlib
 from collections.abc import Iterable
 
 import brainunit as u
 import numpy as np
 
+from .guards import warn
 from .inputs import PoissonInput
 from .population import Population
 from .projection import Projection
@@ -46,15 +46,14 @@ def check_new(projections: list[Projection]):
             raise ValueError(f"{projection.name} is {where}: make a new Projection")
 
 
-def take_over(populations: list[Population], network, stacklevel: int):
+def take_over(populations: list[Population], network):
     """Make the populations those of a new network, which draws their states anew; the networks they were in run no more."""
     for population in populations:
         before = population.network
         if before is not None and before is not network and before.first_step:
-            warnings.warn(
+            warn(
                 f"population {population.label} was in a network that has run {before.first_step} steps: it starts anew in this one, and "
                 "that one cannot run any more: make a population for each network",
-                stacklevel=stacklevel,
             )
         population.network = network
 
@@ -88,11 +87,11 @@ def device_matrix(projection: Projection):
     return matrix, matrix.by_target(projection.path)
 
 
-def warn_of_odd_strength(projection: Projection, stacklevel: int):
+def warn_of_odd_strength(projection: Projection):
     """Warn of a spike that does next to nothing or far too much: mostly a slip in the units."""
     odd = _odd_conductance(projection) or _odd_deflection(projection)
     if odd:
-        warnings.warn(f"{projection.name}: one spike {odd}: check the units of weight and R", stacklevel=stacklevel)
+        warn(f"{projection.name}: one spike {odd}: check the units of weight and R")
 
 
 def _odd_conductance(projection: Projection) -> str:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 ERA = 1 << 32  # steps that share the upper word
+MOST_STEPS = 1 << 63  # that a network counts
 
 
 @dataclasses.dataclass(frozen=True)

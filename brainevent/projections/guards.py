@@ -1,13 +1,18 @@
-"""Where a network cannot be used, and says so: inside jax's transformations, after a fork, in two threads at once."""
+"""Where a network cannot be used, and says so: inside jax's transformations, after a fork, in two threads at once; and how it warns."""
 
 import contextlib
 import os
+import sys
 import threading
+import warnings
+from pathlib import Path
 
+import brainstate
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+_NOT_THE_USERS = tuple(f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], Path(brainstate.__file__).parent))
 _used = False  # whether this process, or the one that it was forked from, has run jax for a network
 _forked = False
 
@@ -54,3 +59,11 @@ def one_thread(lock: threading.Lock, what: str):
 def transfers():
     """Copies between host and device are what is meant here, where jax's transfer guard forbids them to others."""
     return jax.transfer_guard("allow")
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's own that led here: brainstate's metaclass may stand between it and us."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

@@ -1,7 +1,5 @@
 """External input: currents given to `run(inputs=...)`, and `PoissonInput`, many independent Poisson trains onto each neuron."""
 
-import warnings
-
 import brainunit as u
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
 from .clock import random_bits
+from .guards import warn
 from .parameters import describe, digest
 from .population import Population, View, as_view
 from .synapses.base import Synapse
@@ -111,14 +110,13 @@ class External:
         """What a compiled loop depends on: what the functions compute, and the shapes of the values."""
         return tuple(f.key() for f in self.functions), tuple((view, np.shape(value)) for view, value in zip(self.views, self.values))
 
-    def warn_of_coarse_time(self, end: float, dt: float, stacklevel: int) -> None:
+    def warn_of_coarse_time(self, end: float, dt: float) -> None:
         """Warn if the time (ms) that functions see gets coarser than a quarter of dt."""
         step = float(np.spacing(np.asarray(end, jnp.result_type(float))))
         if self.functions and step > dt / 4:
-            warnings.warn(
+            warn(
                 f"inputs[{self.functions[0].view.label}]: at {end:.6g} ms a function of time sees t in steps of {step:.3g} ms, as 32 bits "
                 f"allow, and dt is {dt:.6g} ms: set jax_enable_x64 before the network is made",
-                stacklevel=stacklevel,
             )
 
     def current(self, population, values, time):
@@ -160,6 +158,11 @@ class TimeFunction:
                 f"{what}: the function of time cannot be traced; it is called once a run, with t still unknown: no `if`, no float(t), no "
                 "numpy function of t: use u.math (u.math.where for a condition), which work on unknown values"
             ) from error
+        except Exception as error:  # the user's own
+            error.add_note(f"in the function of {what}, which is called once a run, with a time that is still unknown")
+            raise
+        if jnp.iscomplexobj(u.get_mantissa(current)):
+            raise TypeError(f"{what}: the function returned complex numbers, expected real ones: take u.math.real of them")
         if not u.get_unit(current).has_same_dim(u.pA):
             given = "no unit" if u.get_unit(current).is_unitless else f"unit {u.get_unit(current)}"
             raise u.UnitMismatchError(f"{what}: the function returned a value with {given}, expected a current (200 * u.pA)")

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import warnings
 
 import brainstate
 import brainunit as u
@@ -13,10 +12,11 @@ import numpy as np
 from ..core import path_choice, table
 from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, device_matrix, generator, numbered, populations_of, take_over, warn_of_odd_strength
-from .clock import Clock, in_era, root_of, step_of, words_of
-from .guards import one_thread, refuse_fork, refuse_tracing, transfers
+from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
+from .guards import one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
+from .parameters import describe
 from .population import plain_state
 from .projection import Projection
 from .recording import Recorder, Run
@@ -24,6 +24,7 @@ from .running import Chunks, loop_for, not_finite
 from .schedule import Schedule
 from .summary import summary
 from .units import check_sign, scalar, steps_of, warn_of_rounding
+from .values import flag
 
 
 class Network(brainstate.nn.Module):
@@ -80,10 +81,10 @@ class Network(brainstate.nn.Module):
             projection.build(generator(self.seed, "synapses", *words), generator(self.seed, "weights", *words))
         self.schedule = Schedule(self.populations, ordered, drives, keys)
         self._matrices = [device_matrix(projection) for projection in ordered]
-        take_over(self.populations, self, stacklevel=5)
+        take_over(self.populations, self)
         self.reset()
         for projection in self.projections:
-            warn_of_odd_strength(projection, stacklevel=5)  # the line that made the network: brainstate's metaclass stands between
+            warn_of_odd_strength(projection)
         for projection in self.projections:  # last, so that the parts of a network that could not be built are as they were
             projection.network = self
 
@@ -95,6 +96,7 @@ class Network(brainstate.nn.Module):
     def refresh_matrix(self, projection):
         """Take over the weights that were set on a projection."""
         self._matrices[self.schedule.projections.index(projection)] = device_matrix(projection)
+        warn_of_odd_strength(projection)
 
     def nbytes(self, projection) -> int:
         """Bytes that the synapses of a projection take, the copy grouped by target included where there is one; 0 if none is stored."""
@@ -224,11 +226,12 @@ class Network(brainstate.nn.Module):
             self._set_dt(dt)
         if self._dt is None:
             raise ValueError("run needs a time step: net.run(duration, dt=0.1 * u.ms)")
+        progress = None if progress is None else flag(progress, "progress")
         n_steps = self._n_steps(duration)
         with one_thread(self._lock, "run"), transfers(), table.backend(backend) if backend else contextlib.nullcontext():
             external, recorder = External(inputs, self.populations, traced=True), Recorder(record, self.populations)
             first = self.first_step
-            external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt, stacklevel=3)
+            external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt)
             chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)
         spikes, states = recorder.results()
         return Run(
@@ -246,8 +249,12 @@ class Network(brainstate.nn.Module):
         expected = "a time of at least 0 ms"
         check_sign(scalar(duration, u.ms, "duration", expected), duration, "duration", expected, zero=True)
         steps = steps_of(duration, self._dt * u.ms, "duration")
+        if self.first_step + steps >= MOST_STEPS:
+            raise ValueError(
+                f"duration is {describe(duration)}, expected fewer than 2^63 steps of dt = {self._dt:.6g} ms in all; check its unit"
+            )
         if steps < 100:  # beyond, half a step is less than 1 %
-            warn_of_rounding(scalar(duration, u.ms, "duration"), self.schedule.dt, "duration", stacklevel=3)
+            warn_of_rounding(scalar(duration, u.ms, "duration"), self.schedule.dt, "duration")
         return round(steps)
 
     def _loop(self, external, recorder, backend):
@@ -286,10 +293,9 @@ class Network(brainstate.nn.Module):
     def _warn_of(self, words: str, chunks: Chunks):
         """Warn of a state that is not finite; where warnings are errors, the states are kept before it is raised."""
         try:
-            warnings.warn(
+            warn(
                 f"{words}, after step {chunks.first + chunks.done} ({(chunks.first + chunks.done) * chunks.dt:.6g} ms): such neurons never "
                 "spike again: look at weights, inputs and dt; net.reset() starts anew",
-                stacklevel=4,
             )
         except Warning:
             self._restore_after(chunks)

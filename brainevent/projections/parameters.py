@@ -1,6 +1,7 @@
 """Parameter values: units split and joined, text, content and equality."""
 
 import dataclasses
+import sys
 import zlib
 
 import brainunit as u
@@ -10,6 +11,12 @@ import numpy as np
 from jax.core import Tracer
 
 LONGEST_TEXT = 80  # of a value in a message
+
+
+def is_sparse(value) -> bool:
+    """Whether a value is a matrix of scipy.sparse, which nobody can have who has not imported it."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and sparse.issparse(value)
 
 
 def in_unit(value, unit, what: str, reference: str):
@@ -38,6 +45,8 @@ def describe(value) -> str:
     suffix = "" if unit == u.UNITLESS else f" {unit}"
     if isinstance(plain, Tracer):
         return "a traced value"
+    if plain is np.ma.masked:
+        return "masked"
     shape = getattr(plain, "shape", ())
     if isinstance(shape, tuple) and shape:
         return f"<{'masked ' * isinstance(plain, np.ma.MaskedArray)}array {'x'.join(map(str, shape))}{suffix}>"
@@ -70,7 +79,7 @@ def _contents(value):
         yield type(value).__name__.encode()
         for field in dataclasses.fields(value):
             yield from _contents(getattr(value, field.name))
-    elif hasattr(value, "tocoo") and not hasattr(value, "tree_flatten"):  # of scipy
+    elif is_sparse(value):
         entries = value.tocoo()
         for array in (entries.row, entries.col, entries.data):
             yield from _contents(array)
@@ -91,7 +100,7 @@ def same_value(a, b) -> bool:
             return False
         b = in_unit(b, u.get_unit(a), "", "")
         a = u.get_mantissa(a)
-    if hasattr(a, "tocoo") and hasattr(b, "tocoo"):
+    if is_sparse(a) and is_sparse(b):
         a, b = a.tocoo(), b.tocoo()
         return a.shape == b.shape and all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("row", "col", "data"))
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):

@@ -6,12 +6,13 @@ from typing import Any, ClassVar, NoReturn
 
 import brainstate
 import brainunit as u
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .guards import refuse_tracing, transfers
 from .parameters import describe, in_unit
-from .values import name_of, whole
+from .values import array_of, name_of, whole
 
 _unnamed = itertools.count()
 
@@ -235,7 +236,10 @@ def as_view(target) -> View:
 def plain_state(population: Population, name: str):
     """The plain value of a state in its unit, of its shape and dtype, whatever was assigned to it; or an error that names it."""
     unit, dtype, what = population.state_units[name], population._dtypes[name], f"{population.label}.{name}.value"
-    value = in_unit(getattr(population, name).value, u.UNITLESS if unit is None else unit, what, "the state")
+    given = getattr(population, name).value
+    if not isinstance(u.get_mantissa(given), jax.Array) and array_of(given, what).dtype.kind not in "biuf":
+        raise TypeError(f"{what} is {describe(given)}, expected {dtype} numbers, one a neuron")
+    value = in_unit(given, u.UNITLESS if unit is None else unit, what, "the state")
     if jnp.shape(value) != (population.size,):
         raise ValueError(f"{what} has shape {jnp.shape(value)}, expected ({population.size},), one value a neuron")
     own = jnp.result_type(value)

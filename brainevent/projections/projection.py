@@ -18,7 +18,7 @@ from .rules import FromMatrix, OneToOne, Rule
 from .rules.random import distribution_of, lowest_weight, redrawn
 from .synapses.base import Synapse
 from .units import check_sign, inside, plain, scalar, warn_of_rounding, whole_steps
-from .values import array_of, in_network_precision, kept, name_of, word
+from .values import in_network_precision, kept, name_of, real_array, word
 
 
 class Projection:
@@ -181,22 +181,23 @@ class Projection:
 
     @weight.setter
     def weight(self, value):
-        if isinstance(self.matrix, JITConnectivity):
-            self._redraw(value)
-            return
+        self._take(self._redrawn(value) if isinstance(self.matrix, JITConnectivity) else self._reweighed(value))
+
+    def _reweighed(self, value):
+        """The matrix with other numbers."""
         if isinstance(value, Distribution):
             remedy = "`proj.weight = d.sample(rng, proj.n_synapses)`"
             raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as {remedy}")
-        array_of(value, f"{self.name}: weight")
+        real_array(value, f"{self.name}: weight")
         self.synapse.check_weight(u.get_unit(value), self.name)
-        self._take(self.matrix.with_data(self._placed(self._in_inside_unit(value))))
+        return self.matrix.with_data(self._placed(self._in_inside_unit(value)))
 
-    def _redraw(self, value):
-        """Give a just-in-time matrix other weights on the same synapses."""
+    def _redrawn(self, value):
+        """The just-in-time matrix with other weights on the same synapses."""
         what = f"{self.name}: weight"
         weight = value if isinstance(value, Distribution) else kept(value, what, "one number, Normal or Uniform")
         self.synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
-        self._take(redrawn(self.matrix, weight, self._in_inside_unit, what))
+        return redrawn(self.matrix, weight, self._in_inside_unit, what)
 
     def _take(self, matrix):
         self._matrix = self._checked(matrix)
@@ -227,7 +228,7 @@ class Projection:
 
     def check_step(self, dt: float) -> None:
         """Warn if rounding to steps of `dt` (ms) moves the delay by more than 1 %."""
-        warn_of_rounding(self._delay, dt, f"{self.name}: delay", stacklevel=4)
+        warn_of_rounding(self._delay, dt, f"{self.name}: delay")
 
     @property
     def n_synapses(self) -> int:

@@ -4,12 +4,12 @@ Inside a network every number is in one coherent system, so that no factor is ev
 pA = nS mV), pF (pA = pF mV / ms), kHz (= 1 / ms).
 """
 
-import warnings
 from typing import Any
 
 import brainunit as u
 import numpy as np
 
+from .guards import warn
 from .parameters import describe, with_unit
 from .values import NUMBERS, in_network_precision, numbers
 
@@ -80,14 +80,13 @@ def whole_steps(duration: Any, dt: float, what: str) -> Any:
     return steps.astype(np.int32) if steps.ndim else int(steps)
 
 
-def warn_of_rounding(duration, dt: float, what: str, stacklevel: int) -> None:
+def warn_of_rounding(duration, dt: float, what: str) -> None:
     """Warn if rounding to steps moves a time (ms), or the worst of many, by more than 1 %."""
     times = np.atleast_1d(duration)
     acts_as = whole_steps(times, dt, what) * dt
     worst = np.argmax(np.abs(acts_as - times) - 0.01 * times)
     if abs(acts_as[worst] - times[worst]) > 0.01 * times[worst]:
-        warnings.warn(
+        warn(
             f"{what} {times[worst]:.6g} ms is not a multiple of dt = {dt:.6g} ms and acts as {acts_as[worst]:.6g} ms: "
             "choose a multiple, or a smaller dt",
-            stacklevel=stacklevel + 1,
         )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .parameters import describe, with_unit
+from .parameters import describe, is_sparse, with_unit
 
 NUMBERS = "real numbers"
 
@@ -41,11 +41,20 @@ def _remedy(plain) -> str:
         return "a function is not served here, only the currents of run(inputs=...) may depend on time"
     if isinstance(plain, np.ma.MaskedArray):
         return "fill what is masked, as array.filled(0)"
-    if hasattr(plain, "tocoo"):
+    if is_sparse(plain):
         return "a sparse matrix is the connectivity of a Projection, or FromMatrix(matrix)"
     if isinstance(plain, (list, tuple)) and any(isinstance(part, u.Quantity) for part in plain):
         return "put the unit outside, as [1, 2] * u.mV"
     return ""
+
+
+def real_array(value, what: str, expected: str = NUMBERS) -> np.ndarray:
+    """`array_of`, and an error unless it is of floats or integers."""
+    array = array_of(value, what, expected)
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        remedy = "pass the real part" if array.dtype.kind == "c" else "convert it to floating point"
+        raise TypeError(f"{what} is {describe(value)}, but expected {expected}; {remedy}.")
+    return array
 
 
 def numbers(value, what: str, expected: str = NUMBERS, *, infinite: bool = False) -> np.ndarray:
@@ -60,10 +69,7 @@ def numbers(value, what: str, expected: str = NUMBERS, *, infinite: bool = False
     Raises:
         TypeError: if it is something else. ValueError: if a number is not finite.
     """
-    array = array_of(value, what, expected)
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        remedy = "pass the real part" if array.dtype.kind == "c" else "convert it to floating point"
-        raise TypeError(f"{what} is {describe(value)}, but expected {expected}; {remedy}.")
+    array = real_array(value, what, expected)
     narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
     with np.errstate(over="ignore"):  # of wider floats, which the check of the copy finds
         copy = array.astype(np.float32 if narrow else np.float64)

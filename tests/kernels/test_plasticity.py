@@ -248,15 +248,15 @@ BAD = {
     ),
     "trace without the unit": (
         lambda: be.dense_on_pre(np.zeros((2, 3)) * u.nS, np.ones(2), np.ones(3)),
-        TypeError,
+        u.UnitMismatchError,
         "post_trace has no unit and the weights have unit nS",
     ),
     "trace of another unit": (
         lambda: be.dense_on_pre(np.zeros((2, 3)) * u.nS, np.ones(2), np.ones(3) * u.mV),
-        TypeError,
+        u.UnitMismatchError,
         "post_trace has unit mV and the weights have unit nS",
     ),
-    "bound of another unit": (lambda: DENSE(1 * u.mV), TypeError, "w_min has unit mV and the weights have no unit"),
+    "bound of another unit": (lambda: DENSE(1 * u.mV), u.UnitMismatchError, "w_min has unit mV and the weights have no unit"),
     "spikes with a unit": (lambda: be.dense_on_pre(np.zeros((2, 3)), np.ones(2) * u.mV, np.ones(3)), TypeError, "pre_spike has unit mV"),
     "bounds that cross": (lambda: DENSE(1.0, 0.5), ValueError, "w_min=1.0 is above w_max=0.5"),
     "a bound that is NaN": (lambda: DENSE(None, np.nan), ValueError, "w_max is NaN; None means no bound"),

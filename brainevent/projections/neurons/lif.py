@@ -105,7 +105,7 @@ class LIF(Population):
         synapse.check_post(self, projection)
 
     def check_step(self, dt):
-        warn_of_rounding(self.own["tau_ref"], dt, f"LIF {self.label}: tau_ref", stacklevel=4)
+        warn_of_rounding(self.own["tau_ref"], dt, f"LIF {self.label}: tau_ref")
 
     def refractory_steps(self, dt):
         """Steps after a spike until V moves again, `tau_ref / dt` to the nearest whole number."""
