@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .arrays import as_weights, canonical, cast, check_finite, check_unit, is_concrete, real, unwrap, with_unit
+from .arrays import as_weights, canonical, cast, check_finite, check_unit, numbers, real, with_unit
 
 
-def known(value) -> bool:
-    """Whether a value stands on the host, so that a look at it costs nothing: no jax array, and no tracer, in it."""
-    leaves = jax.tree.leaves(unwrap(value))
-    return is_concrete(*leaves) and not any(isinstance(leaf, jax.Array) for leaf in leaves)
+def on_host(value) -> np.ndarray | None:
+    """The numbers of a value that stand on the host, so that a look at them costs nothing; None for jax arrays and tracers."""
+    array, _ = numbers(value, "")
+    return None if isinstance(array, jax.Array) else array
 
 
 class Arithmetic:
@@ -42,9 +42,8 @@ class Arithmetic:
 
     def _scaled(self, other, function):
         """`function(w, f)` of every weight w, f being one number for all, or what numpy broadcasts to its pair of neurons."""
-        factor = self._operand(other, f"the {'divisor' if function is operator.truediv else 'factor'} of {self!r}")
-        if function is operator.truediv and known(other) and not np.asarray(u.get_mantissa(factor)).all():
-            raise ValueError(f"{self!r} / x: x holds 0, and weights are finite")
+        divides = function is operator.truediv
+        factor = self._operand(other, f"the {'divisor' if divides else 'factor'} of {self!r}", divides)
         mantissa, unit = u.split_mantissa_unit(factor)
         if mantissa.size == 1 and mantissa.ndim <= 2:
             return self.map_weights(lambda w: function(w, with_unit(mantissa.reshape(()), unit)))
@@ -61,8 +60,8 @@ class Arithmetic:
         """The entry of a matrix at every synapse, flat; an axis of size 1 stands for all."""
         return matrix[tuple(ids if n > 1 else 0 for ids, n in zip(self.coordinates(), matrix.shape))]
 
-    def _operand(self, other, what: str):
-        """The other side of `* / + -`: real numbers or a unit."""
+    def _operand(self, other, what: str, divides: bool = False):
+        """The other side of `* / + -`: real numbers or a unit. On the host they have to be finite, a divisor not 0: weights stay finite."""
         if isinstance(other, u.sparse.SparseMatrix):
             raise TypeError(f"{what} is {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
         other = 1.0 * other if isinstance(other, u.Unit) else other
@@ -73,8 +72,11 @@ class Arithmetic:
             value = with_unit(jnp.asarray(number), u.get_unit(other))
         else:
             value = real(other, what)
-        if known(other):
-            check_finite(u.get_mantissa(value), what)
+        host = on_host(other)
+        if host is not None:
+            check_finite(host, what)
+            if divides and not host.all():
+                raise ValueError(f"{what} holds 0, and weights are finite")
         return value
 
     def __mul__(self, other):

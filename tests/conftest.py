@@ -1,11 +1,73 @@
-"""Fixtures shared by the suites; `tables.py` and `oracles.py` stand beside this file and are imported by name."""
+"""Fixtures shared by the suites, and how many processes run them; `tables.py` and `oracles.py` stand beside this file."""
+
+import os
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+import tables
+
+from brainevent.core import law, table
+
+MOST_WORKERS = 8  # each takes 0.5 GB
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """A process for each core, unless `-n` says otherwise, a debugger is asked for, or files or tests are named."""
+    option = config.option
+    named = any(".py" in argument for argument in config.invocation_params.args)
+    if config.pluginmanager.hasplugin("xdist") and not option.usepdb and not option.collectonly:
+        if option.numprocesses is None and not named:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            option.numprocesses = min(cores, MOST_WORKERS)
+        if option.numprocesses and option.dist == "no":
+            option.dist = "worksteal"  # some tests take half a minute: whoever is done takes from the others
 
 
 @pytest.fixture(scope="module")
 def x64():
     """float64 for a module of tests: arrays are as wide as they say, so that oracles are exact to 1e-12."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def rolled():
+    """The generator of just-in-time formats as a loop over its rounds, for a module of large programs: the same words, compiled faster."""
+
+    def philox(counter, key):
+        def round_(i, words):
+            a, b, c, d = words
+            (high_a, low_a), (high_c, low_c) = law._product(a, law.MULTIPLIERS[0]), law._product(c, law.MULTIPLIERS[1])
+            keys = [k + i.astype(jnp.uint32) * jnp.uint32(w) for k, w in zip(key, law.WEYL)]
+            return high_c ^ b ^ keys[0], low_c, high_a ^ d ^ keys[1], low_a
+
+        return jax.lax.fori_loop(0, law.ROUNDS, round_, tuple(jnp.broadcast_arrays(*counter)))
+
+    counter, key = [jnp.arange(4, dtype=jnp.uint32) + k for k in range(4)], [jnp.uint32(7), jnp.uint32(law.VERSION)]
+    for word, same in zip(law.philox(counter, key), philox(counter, key)):
+        np.testing.assert_array_equal(word, same)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(law, "philox", philox)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=tables.PLATFORM != tables.OWN_PLATFORM)
+def pretended():
+    """BRAINEVENT_TEST_PLATFORM=cuda on a CPU: numba serves nothing, and sums of the xla kernels have another order each time.
+
+    Whatever passes so does neither ask for the CPU's backend by name nor compare bits that a GPU does not promise.
+    """
+    load, segment_sum = table._load, jax.ops.segment_sum
+
+    def shuffled(data, segment_ids, num_segments=None, indices_are_sorted=False):
+        n = segment_ids.shape[0]
+        order = jax.pure_callback(lambda: np.random.permutation(n).astype(np.int32), jax.ShapeDtypeStruct((n,), jnp.int32))
+        return segment_sum(data[order], segment_ids[order], num_segments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "_load", lambda name: load(name) if name in tables.HERE else f"{name} does not serve {tables.PLATFORM}")
+        patch.setattr(jax.ops, "segment_sum", shuffled)
         yield

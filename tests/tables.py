@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable
 
 import brainunit as u
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import law_oracle
 import numpy as np
+import pytest
 
 import brainevent as be
 
@@ -128,7 +130,13 @@ HOMOGENEOUS = tuple(name for name in FORMATS if name != "Dense" and (name in STO
 PROB = 0.45  # of the just-in-time formats: no more than NSE of the pairs of MAIN
 
 BACKENDS = {"xla": ("cpu", "cuda", "tpu"), "numba": ("cpu",)}  # name: platforms
-HERE = tuple(name for name, platforms in BACKENDS.items() if jax.default_backend().replace("gpu", "cuda") in platforms)
+OWN_PLATFORM = jax.default_backend().replace("gpu", "cuda")
+PLATFORM = os.environ.get("BRAINEVENT_TEST_PLATFORM", OWN_PLATFORM)  # "cuda" on a CPU: what `conftest.pretended` makes of it
+HERE = tuple(name for name, platforms in BACKENDS.items() if PLATFORM in platforms)
+
+# What depends on the platform is marked here, once, and by these marks alone.
+needs_numba = pytest.mark.skipif("numba" not in HERE, reason=f"numba serves the CPU, this is {PLATFORM}")
+needs_fixed_order = pytest.mark.skipif(PLATFORM != "cpu", reason=f"bit for bit: on {PLATFORM} XLA adds in no fixed order")
 
 MAIN = (5, 7)  # the shape that everything is tried on, with NSE synapses in every format (so that one compiled oracle serves all)
 NSE = 35

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tables import needs_numba
 
 import brainevent
 
@@ -123,7 +124,7 @@ else:
     "line, error, words, said",
     [
         (False, "ValueError", "unknown backend 'numba'", "xla has a kernel for"),
-        (True, "be.BackendError", "numba cannot be imported", "numba cannot be imported"),
+        pytest.param(True, "be.BackendError", "numba cannot be imported", "numba cannot be imported", marks=needs_numba),
     ],
     ids=["folder and line", "folder only"],
 )

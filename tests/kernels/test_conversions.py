@@ -347,6 +347,7 @@ def test_built_under_jit(name):
     assert type(T.T) is cls
 
 
+@pytest.mark.usefixtures("rolled")
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawn_under_jit(name, backend):

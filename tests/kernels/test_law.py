@@ -9,7 +9,7 @@ import law_oracle
 import numpy as np
 import pytest
 from scipy import stats
-from tables import DRAWN, HERE
+from tables import DRAWN, HERE, needs_numba
 
 import brainevent as be
 from brainevent.core import law
@@ -38,7 +38,7 @@ def test_philox_gives_the_published_answers(counter, key, words):
     assert tuple(map(int, law.philox(tuple(map(jnp.uint32, counter)), tuple(map(jnp.uint32, key))))) == words
 
 
-@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+@needs_numba
 def test_philox_in_machine_code_is_the_same():
     from brainevent.backends.numba.kernels import law as numba_law
 
@@ -152,7 +152,7 @@ def test_the_bits_are_those_of_the_documented_law(name, key, backend):
     assert np.array_equal(A.degrees(1), np.bincount(col, minlength=A.shape[1])) and A.nse == row.size
 
 
-@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+@needs_numba
 def test_batches_of_words_leave_no_trace(monkeypatch):
     """A chunk drawn in batches of 4, 32, 32, ... words instead of one; in some lines a batch ends at the diagonal that is skipped."""
     A = drawn("JITCNormalR", "numba", shape=(300, 300), prob=0.6, skip_diagonal=0)
@@ -215,7 +215,7 @@ def test_transposes_and_orders():
         assert np.array_equal(by_column.T.todense(), dense) and not by_column.T.corder
 
 
-@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+@needs_numba
 @pytest.mark.parametrize("name", ["JITCHomoR", "JITCNormalR"])
 def test_threads_do_not_change_a_bit(name, monkeypatch):
     from brainevent.backends.numba import jitc as numba_jitc

@@ -11,9 +11,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tables import needs_numba
 
 import brainevent
 from brainevent.backends.numba.bridge import cache_folder, fingerprint, sealed_file
+
+pytestmark = needs_numba
 
 PROBE = """
 from numba import njit, prange

@@ -14,6 +14,7 @@ import pytest
 from jax import ShapeDtypeStruct as Struct
 from numba import njit, prange
 from numba.core.errors import TypingError
+from tables import needs_numba
 
 from brainevent.backends.numba.bridge import abi, ffi
 from brainevent.backends.numba.bridge.intrinsics import count_trailing_zeros, load_word, lowest_set_byte
@@ -21,6 +22,9 @@ from brainevent.backends.numba.bridge.intrinsics import count_trailing_zeros, lo
 DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 f32 = jnp.float32
 RUNTIME_ERRORS = (jax.errors.JaxRuntimeError, ValueError)  # JAX raises the second when it has run the program before it returns
+
+
+pytestmark = needs_numba
 
 
 def copy_all(operands, *outs):

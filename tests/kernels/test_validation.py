@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import assert_close
-from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build
+from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build, needs_numba
 
 import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
@@ -292,6 +292,7 @@ def test_bad_drawn(key):
         make()
 
 
+@pytest.mark.usefixtures("rolled")
 def test_seeds_are_words():
     """Signed and unsigned integers of the same bits are one seed, traced or not."""
 
@@ -305,6 +306,7 @@ def test_seeds_are_words():
     assert not np.array_equal(dense(5), want)
 
 
+@pytest.mark.usefixtures("rolled")
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("backend", HERE)
 def test_extreme_probabilities_are_exact(name, backend):
@@ -399,7 +401,7 @@ def corruptions(parts):
             )
 
 
-@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+@needs_numba
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("name", LISTED)
 def test_corrupt_structure_under_jit_is_an_error(name, operation):
@@ -421,7 +423,7 @@ def test_corrupt_structure_under_jit_is_an_error(name, operation):
         assert np.array_equal(run(w, good, x, y), before)
 
 
-@pytest.mark.skipif("numba" not in HERE, reason="numba serves the CPU")
+@needs_numba
 @pytest.mark.parametrize("cls", [be.CSR, be.FixedPostNumConn])
 def test_corrupt_structure_is_an_error_in_threads_too(cls, monkeypatch):
     monkeypatch.setattr(numba_stored, "threads", lambda: (2, "patched"))

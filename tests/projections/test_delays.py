@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tables import HERE
 
 import brainevent as be
 from brainevent.core.updates import pack, packed_size, ring_exchange
@@ -20,7 +21,7 @@ def one_spike(name="once"):
     return LIF(1, V_init=-40 * u.mV, name=name)
 
 
-@pytest.mark.parametrize("backend", ["numba", "xla"])
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("chunk_seconds", [0.25, 0.0])  # 0: chunks of one step
 def test_a_spike_acts_after_its_delay(backend, chunk_seconds, monkeypatch):
     """A spike of step 0 with delay k moves V first in step k + 1 (a current), or at the end of step k (a jump of V)."""
@@ -81,7 +82,7 @@ def test_a_refused_dt_can_be_replaced():
     assert net.run(1 * u.ms, dt=0.02 * u.ms, progress=False).n_steps == 50
 
 
-@pytest.mark.parametrize("backend", ["numba", "xla"])
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize(
     "n, slots, delays", [(1, 2, (1,)), (63, 3, (0, 2)), (64, 21, (20, 18, 1)), (65, 16, (15,)), (200, 8, (7, 3, 5, 0))]
 )

@@ -3,12 +3,12 @@
 import brainunit as u
 import numpy as np
 import pytest
+from tables import HERE
 
 from brainevent.projections import COBA, CUBA, LIF, Constant, Expon, Network, Normal, OneToOne, Projection, Uniform
 
 pytestmark = pytest.mark.usefixtures("x64")
 DT = 0.1
-BACKENDS = ("numba", "xla")
 # About 1e3 steps of a few roundings each, of numbers up to 100 mV: 1e3 * 4 * 2^-53 * 100 = 4e-11.
 ATOL = 5e-11
 
@@ -58,7 +58,7 @@ def test_fi_curve():
         assert abs(measured[0] * DT - (hold * DT + t)) <= DT + 1e-9
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("held", [0, 1, 2, 7, np.array([0, 1, 2, 7])], ids=repr)
 def test_refractory_neurons_hold(held, backend):
     """V stays at the reset in steps n to n + r - 1 of a spike in step n, and moves in step n + r."""
@@ -71,7 +71,7 @@ def test_refractory_neurons_hold(held, backend):
     np.testing.assert_array_equal(V == -60, step < moves)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_threshold_is_strict(shape, backend):
     V_th = np.full(shape, -50.0) * u.mV

@@ -148,7 +148,7 @@ def test_derivative_of_a_delivery(name, backend):
     assert_close(to_w, (spikes[3:43][row] * ct[2:32][col]).reshape(A.data.shape), np.float64, 4)
 
 
-@pytest.mark.skipif("numba" not in tables.HERE, reason="threads are numba's")
+@tables.needs_numba
 @pytest.mark.parametrize("active", [1.0, 0.9, 0.01])
 @pytest.mark.parametrize("name", ["CSR", "FixedPostNumConn"])
 def test_threads_give_the_same_bits(name, active, monkeypatch):
@@ -203,7 +203,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.skipif("numba" not in tables.HERE, reason="XLA has one path")
+@tables.needs_numba
 @pytest.mark.parametrize("path, format, report", STEPS)
 def test_paths_of_a_network_are_reported(path, format, report, half_costs):
     net, projection, V = run_of(path, format)

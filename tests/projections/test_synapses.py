@@ -5,6 +5,7 @@ import warnings
 import brainunit as u
 import numpy as np
 import pytest
+from tables import HERE
 
 from brainevent.projections import (
     COBA,
@@ -31,7 +32,7 @@ def one_spike(n=1, name="once"):
     return LIF(n, V_init=-40 * u.mV, name=name)
 
 
-@pytest.mark.parametrize("backend", ["numba", "xla"])
+@pytest.mark.parametrize("backend", HERE)
 def test_jumps_are_lost_on_refractory_neurons(backend):
     """Neuron i gets its jump in step i; it spiked in step 0 and holds until step 5 (r = 5): jumps of steps 0 to 4 are lost."""
     pre = one_spike(8)
