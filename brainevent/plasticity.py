@@ -4,6 +4,7 @@ The two halves of pair-based spike-timing-dependent plasticity with traces (Morr
 of synaptic plasticity based on spike timing, Biological Cybernetics 98, section 4.1.2); a sign or a rate goes into the trace.
 """
 
+import contextlib
 from typing import Any
 
 import brainunit as u
@@ -211,8 +212,10 @@ def _clipped(w, w_min, w_max, unit, owner: str):
 
 
 def _in_unit_of(value, unit: u.Unit, what: str) -> jax.Array:
-    """The numbers of `value` in a unit."""
+    """The numbers of `value` in a unit; what is known stays known under jit, so that it can be looked at."""
     array, own = numbers(value, what)
     check_unit(own, unit, what, "the weights have")
-    array = real(array, what)
-    return array if own == unit else u.Quantity(array, unit=own).to_decimal(unit)
+    known = contextlib.nullcontext() if isinstance(array, jax.Array) else jax.ensure_compile_time_eval()
+    with known:
+        array = real(array, what)
+        return array if own == unit else u.Quantity(array, unit=own).to_decimal(unit)

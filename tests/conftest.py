@@ -16,6 +16,8 @@ MOST_WORKERS = 8  # each takes 0.5 GB
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """A process for each core, unless `-n` says otherwise, a debugger is asked for, or files or tests are named."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one of those processes, which must start no others
+        return
     option = config.option
     named = any(".py" in argument for argument in config.invocation_params.args)
     if config.pluginmanager.hasplugin("xdist") and not option.usepdb and not option.collectonly:

@@ -259,6 +259,11 @@ BAD = {
     "bound of another unit": (lambda: DENSE(1 * u.mV), u.UnitMismatchError, "w_min has unit mV and the weights have no unit"),
     "spikes with a unit": (lambda: be.dense_on_pre(np.zeros((2, 3)), np.ones(2) * u.mV, np.ones(3)), TypeError, "pre_spike has unit mV"),
     "bounds that cross": (lambda: DENSE(1.0, 0.5), ValueError, "w_min=1.0 is above w_max=0.5"),
+    "bounds that cross under jit": (
+        lambda: jax.jit(lambda W: be.dense_on_pre(W, np.ones(2), np.ones(3) * u.nS, 1 * u.uS, 1 * u.nS))(np.zeros((2, 3)) * u.nS),
+        ValueError,
+        "is above w_max",
+    ),
     "a bound that is NaN": (lambda: DENSE(None, np.nan), ValueError, "w_max is NaN; None means no bound"),
     "a bound of another shape": (
         lambda: DENSE(np.zeros(2)),
