@@ -231,6 +231,26 @@ def test_arithmetic(name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_factors_broadcast_as_in_numpy(name):
+    """A vector scales columns, (n_pre, 1) rows, whatever the format and the number of its synapses; with units, under jit, grad and vmap."""
+    case, rng = build(name), np.random.default_rng(4)
+    A, matrix, (x, many) = case.A, case.scattered(case.weights), (rng.normal(size=MAIN[0]), rng.normal(size=(3, MAIN[1])))
+    for shape in ((7,), (1, 7), (5, 1), (5, 7)):
+        f = rng.uniform(0.5, 2, shape)
+        for B, want in ((A * f, matrix * f), (jnp.asarray(f) * A, matrix * f), (A / f, matrix / f), (A * (f * u.mV), matrix * f)):
+            assert_close(u.get_mantissa(B.todense()), want, np.float64, NSE, 10, f"{name}, {shape}")
+        assert (A * (f * u.mV)).unit == u.mV
+    assert_close(jax.jit(jax.grad(lambda f: (x @ (A * f)).sum()))(many[0]), x @ matrix, np.float64, NSE, 10)
+    assert_close(jax.vmap(lambda f: x @ (A * f))(many), (x @ matrix) * many, np.float64, NSE, 10)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_vector_scales_columns_where_it_has_as_many_entries_as_there_are_synapses(name):
+    A = STORED[name][0].fromdense(np.array([[0.0, 1, 2], [3, 0, 0]]))
+    np.testing.assert_array_equal((A * np.array([1.0, 10, 100])).todense(), [[0, 10, 200], [3, 0, 0]])
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_dt2t(name):
     case, rng = build(name), np.random.default_rng(3)
     w, pre, post = case.weights, rng.normal(size=MAIN[0]), rng.normal(size=MAIN[1])
