@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tables
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from brainevent.core import law, table
 
@@ -35,25 +36,22 @@ def x64():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rolled():
-    """The generator of just-in-time formats as a loop over its rounds, for a module of large programs: the same words, compiled faster."""
-
-    def philox(counter, key):
-        def round_(i, words):
-            a, b, c, d = words
-            (high_a, low_a), (high_c, low_c) = law._product(a, law.MULTIPLIERS[0]), law._product(c, law.MULTIPLIERS[1])
-            keys = [k + i.astype(jnp.uint32) * jnp.uint32(w) for k, w in zip(key, law.WEYL)]
-            return high_c ^ b ^ keys[0], low_c, high_a ^ d ^ keys[1], low_a
-
-        return jax.lax.fori_loop(0, law.ROUNDS, round_, tuple(jnp.broadcast_arrays(*counter)))
-
-    counter, key = [jnp.arange(4, dtype=jnp.uint32) + k for k in range(4)], [jnp.uint32(7), jnp.uint32(law.VERSION)]
-    for word, same in zip(law.philox(counter, key), philox(counter, key)):
-        np.testing.assert_array_equal(word, same)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(law, "philox", philox)
+    """The generator of just-in-time formats as a loop over its rounds: the same words (`test_law.py`), compiled faster."""
+    with pytest.MonkeyPatch.context() as patch, set_xla_metadata(brainevent_test="rolled"):  # part of the key of what jax has compiled
+        patch.setattr(law, "philox", tables.rolled_philox)
         yield
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """XLA optimises little: for modules whose programs are many and small, and whose sums are compared within a rounding."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    with set_xla_metadata(brainevent_test="quick"):
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session", autouse=tables.PLATFORM != tables.OWN_PLATFORM)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import brainevent as be
+from brainevent.core import law
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +166,18 @@ DTYPES = {"float64": jnp.float64, "float32": jnp.float32, "float16": jnp.float16
 SIDES = ("x @ A", "A @ x")
 
 FORMAT_BACKENDS = [(name, backend) for name, backend in itertools.product(FORMATS, HERE)]
+
+
+def rolled_philox(counter, key):
+    """`law.philox` as a loop over its rounds."""
+
+    def round_(i, words):
+        a, b, c, d = words
+        (high_a, low_a), (high_c, low_c) = law._product(a, law.MULTIPLIERS[0]), law._product(c, law.MULTIPLIERS[1])
+        keys = [k + i.astype(jnp.uint32) * jnp.uint32(w) for k, w in zip(key, law.WEYL)]
+        return high_c ^ b ^ keys[0], low_c, high_a ^ d ^ keys[1], low_a
+
+    return jax.lax.fori_loop(0, law.ROUNDS, round_, tuple(jnp.broadcast_arrays(*counter)))
 
 
 def build(name: str, shape=MAIN, *, nse=NSE, dtype=np.float64, backend=None, seed=0) -> Case:

@@ -16,7 +16,7 @@ from tables import DRAWN, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, S
 import brainevent as be
 from brainevent.formats import jit_connectivity
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("quick", "x64")
 
 
 def assert_same_matrix(A, want, cls=None):
@@ -232,7 +232,7 @@ def test_arithmetic(name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_factors_broadcast_as_in_numpy(name):
-    """A vector scales columns, (n_pre, 1) rows, whatever the format and the number of its synapses; with units, under jit, grad and vmap."""
+    """A vector scales columns, (n_pre, 1) rows, whatever the number of synapses; with units, under jit, grad and vmap."""
     case, rng = build(name), np.random.default_rng(4)
     A, matrix, (x, many) = case.A, case.scattered(case.weights), (rng.normal(size=MAIN[0]), rng.normal(size=(3, MAIN[1])))
     for shape in ((7,), (1, 7), (5, 1), (5, 7)):

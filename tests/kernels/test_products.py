@@ -30,7 +30,7 @@ from tables import (
 import brainevent as be
 from brainevent.backends.numba.bridge import ffi
 
-pytestmark = pytest.mark.usefixtures("x64", "rolled")
+pytestmark = pytest.mark.usefixtures("quick", "x64", "rolled")
 
 # sides of the kinds that the long laws run on: what scatters in a format gathers in its mirror, and the rest bind the same
 FULL = [("float EventArray", "x @ A"), ("float EventArray", "A @ x"), ("bool EventArray", "x @ A"), ("float", "A @ x")]

@@ -13,6 +13,8 @@ from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build, needs
 import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 I, F = np.array, np.array
 ONES = np.ones(3)
 

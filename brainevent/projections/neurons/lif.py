@@ -24,8 +24,8 @@ class LIF(Population):
       size: number of neurons.
       tau: membrane time constant, a time; scalar or (size,).
       V_rest, V_th, V_reset: resting, threshold and reset potentials, voltages; scalar or (size,).
-      tau_ref: refractory time; scalar or (size,); 0 ms for none. It acts in whole steps, half a step rounded up, with a warning if that moves it
-        by more than 1 %.
+      tau_ref: refractory time; scalar or (size,); 0 ms for none. It acts in whole steps, half a step rounded up, with a warning if
+        that moves it by more than 1 %.
       R: membrane resistance; scalar or (size,). Times a conductance it is the relative strength of a synapse.
       V_init: V at the start: a voltage, one a neuron, or a distribution of voltages. V_rest if left out.
       method: "exponential_euler", exact for conductances frozen during a step; "exact", the exact propagators, for inputs that are
