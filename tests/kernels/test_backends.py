@@ -15,7 +15,7 @@ import pytest
 from jax import export
 from numba import njit
 from oracles import assert_close
-from tables import DRAWN, DTYPES, FORMATS, HERE, MAIN, build, needs_numba
+from tables import DRAWN, DTYPES, FORMATS, HERE, MAIN, build, needs_numba, needs_own_platform
 
 import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
@@ -173,6 +173,7 @@ def test_derivatives_and_batching_keep_the_request(name, backend):
         assert {asked for _, asked in bound} == {backend}
 
 
+@needs_own_platform
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_for_every_platform(name):
     """Every operation lowers for cpu, cuda and tpu from this machine."""

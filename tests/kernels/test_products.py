@@ -19,6 +19,7 @@ from tables import (
     HOMOGENEOUS,
     MAIN,
     NSE,
+    PLATFORM,
     PROB,
     SHAPES,
     SIDES,
@@ -274,7 +275,7 @@ def test_eager_equals_jit_and_registers_nothing_more(name, backend):
     assert (len(ffi._targets), len(ffi._handlers)) == before
     for a, b, c in zip(jitted, eager, again):
         assert_close(a, b, np.float64, NSE)
-        assert np.array_equal(b, c)
+        assert np.array_equal(b, c) or PLATFORM != "cpu"  # whose sums have no fixed order
 
 
 @pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)

@@ -9,6 +9,7 @@ import brainunit as u
 import numpy as np
 import pytest
 from scipy import integrate, optimize, special
+from tables import needs_fixed_order
 
 from networks import brunel, coba, command_line, cuba, million
 
@@ -154,6 +155,7 @@ def test_durations_that_are_none(text, capsys):
     assert "--duration" in capsys.readouterr().err
 
 
+@needs_fixed_order
 def test_coba_of_drawn_synapses_is_coba():
     """Spike by spike: the 320,000 synapses of the stored network and of the drawn one are the same."""
     models = [coba.build(seed=5, format=format) for format in ("jit", "csr")]

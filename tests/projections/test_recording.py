@@ -8,6 +8,7 @@ import threading
 import brainunit as u
 import numpy as np
 import pytest
+from tables import needs_fixed_order
 
 from brainevent.projections import LIF, Network, Poisson, network, recording, running
 from brainevent.projections.recording import Recorder, unpacked
@@ -182,6 +183,7 @@ def test_buffers_are_bounded(record, most):
     assert sum(buffer.nbytes for buffer in recorder.buffers().values()) <= most
 
 
+@needs_fixed_order
 def test_small_buffers_record_the_same(simulation, monkeypatch):
     net, N, source, _ = simulation
     results = []
@@ -212,6 +214,7 @@ def check_interrupted(net, N, source, run):
     np.testing.assert_array_equal(whole.state(N[:2].V).mantissa, V)
 
 
+@needs_fixed_order
 def test_interrupted_between_chunks(simulation, monkeypatch, capsys):
     net, N, source, _ = simulation
     net.reset()
@@ -233,6 +236,7 @@ def test_interrupted_between_chunks(simulation, monkeypatch, capsys):
     check_interrupted(net, N, source, run)
 
 
+@needs_fixed_order
 def test_interrupted_within_a_chunk(simulation):
     """The signal comes while the device runs, and holds the only copy of the state."""
     net, N, source, _ = simulation
@@ -246,6 +250,7 @@ def test_interrupted_within_a_chunk(simulation):
     check_interrupted(net, N, source, run)
 
 
+@needs_fixed_order
 def test_interrupted_twice_ends_at_once(simulation, monkeypatch):
     net, _, _, _ = simulation
     net.reset()
