@@ -9,7 +9,7 @@ import hashlib
 import pickle
 import sys
 import warnings
-from functools import cache, reduce
+from functools import reduce
 from types import ModuleType
 
 from . import cache_folder, sealed_file
@@ -82,10 +82,10 @@ class _Place:
         try:
             payload = sealed_file.read(self.path, self.identity)
             return None if payload is None else CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:  # whatever is wrong with the file, the source is at hand
+        except Exception as error:  # whatever is wrong with the file, the source is at hand
             with contextlib.suppress(OSError):
                 self.path.unlink()
-            _warn_of_damage(self.path.parent.parent)
+            _warn_of_damage(self.path.parent.parent, error)
             return None
 
     def save_overload(self, signature, result):
@@ -98,6 +98,11 @@ class _Place:
             sealed_file.write(self.path, self.identity, payload)
 
 
-@cache  # one warning a process: if a disk is damaged, every file may be
-def _warn_of_damage(root):
-    warnings.warn(f"compiled kernels in {root} are damaged, and are compiled anew; the folder may be deleted", stacklevel=3)
+_damaged = set()  # folders that were warned of: once a process, for if a disk is damaged every file may be
+
+
+def _warn_of_damage(root, error):
+    if root not in _damaged:
+        _damaged.add(root)
+        why = f"{type(error).__name__}: {error}"
+        warnings.warn(f"compiled kernels in {root} are damaged, and are compiled anew ({why}); the folder may be deleted", stacklevel=3)
