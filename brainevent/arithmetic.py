@@ -9,13 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .arrays import as_weights, canonical, cast, check_finite, check_unit, numbers, real, with_unit
-
-
-def on_host(value) -> np.ndarray | None:
-    """The numbers of a value that stand on the host, so that a look at them costs nothing; None for jax arrays and tracers."""
-    array, _ = numbers(value, "")
-    return None if isinstance(array, jax.Array) else array
+from .arrays import as_weights, check_finite, check_unit, numbers, real, with_unit
 
 
 class Arithmetic:
@@ -65,18 +59,14 @@ class Arithmetic:
         if isinstance(other, u.sparse.SparseMatrix):
             raise TypeError(f"{what} is {other!r}: entries of two sparse matrices are not multiplied here: use .todense() of one")
         other = 1.0 * other if isinstance(other, u.Unit) else other
-        number = u.get_mantissa(other)
-        if isinstance(number, (int, float)) and not isinstance(number, (bool, np.generic)):  # takes the dtype of the weights
-            if isinstance(number, float):
-                cast(np.asarray(number), canonical(np.dtype(float)), what)
-            value = with_unit(jnp.asarray(number), u.get_unit(other))
-        else:
-            value = real(other, what)
-        host = on_host(other)
-        if host is not None:
-            check_finite(host, what)
-            if divides and not host.all():
+        array, unit = numbers(other, what)
+        if isinstance(array, np.ndarray):
+            check_finite(array, what)
+            if divides and not array.all():
                 raise ValueError(f"{what} holds 0, and weights are finite")
+        value, number = real(with_unit(array, unit), what), u.get_mantissa(other)
+        if isinstance(number, (int, float)) and not isinstance(number, (bool, np.generic)):  # takes the dtype of the weights
+            return with_unit(jnp.asarray(number), unit)
         return value
 
     def __mul__(self, other):

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .arithmetic import Arithmetic
-from .arrays import as_ids, as_weights, check_finite, is_concrete, real, unwrap, with_unit
+from .arrays import as_ids, as_weights, check_finite, is_concrete, real, with_unit
 from .core import table
 from .core.operator import correlate, propagate
 from .events import EventArray, MaskedFloat
+from .indexing import Indexing
 
 
 def check_shape(shape, owner: str) -> tuple[int, int]:
@@ -39,7 +40,7 @@ def reordered(data, order):
     return data if table.is_scalar(u.get_mantissa(data)) else data[order]
 
 
-class Connectivity(Arithmetic, u.sparse.SparseMatrix):
+class Connectivity(Arithmetic, Indexing, u.sparse.SparseMatrix):
     """A matrix of weights from `n_pre` to `n_post` neurons, stored or generated. Immutable; a pytree with its arrays as leaves.
 
     Subclasses are final formats. A format is one file: `parts` (the names of its arrays, weights first), `check`, `coordinates`,
@@ -218,8 +219,7 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
 
     def mean_size(self) -> float:
         """The mean of the sizes of the weights, with the sign of their mean, in their unit; 0 if there are none."""
-        weights = np.asarray(u.get_mantissa(self.data), np.float64)
-        return float(np.copysign(np.abs(weights).mean(), weights.mean())) if weights.size else 0.0
+        return mean_size(np.asarray(u.get_mantissa(self.data)))
 
     def __repr__(self):
         data = jax.tree.leaves(self.data)
@@ -400,48 +400,11 @@ class Connectivity(Arithmetic, u.sparse.SparseMatrix):
             raise ValueError(f"{self!r} @ x: x has shape {x.shape}, expected ({n},) or ({n}, k), one row a post neuron")
         return x
 
-    def __getitem__(self, item):
-        """Dense rows: `A[i]` has shape (n_post,), `A[ids]` and `A[start:stop]` (len, n_post); `A[rows, cols]` pairs ids as numpy does.
 
-        Ids out of range are an IndexError; traced ones, which cannot be looked at, give NaN.
-        """
-        if not isinstance(item, tuple):
-            return self._rows(self._taken(item, 0))
-        if len(item) != 2 or any(each is None for each in item):
-            raise IndexError(f"{self!r}: cannot take {item!r}: expected one or two indices, [rows] or [rows, columns]")
-        item = tuple(slice(None) if each is Ellipsis else each for each in item)
-        rows, cols = (self._taken(each, axis) for axis, each in enumerate(item))
-        if any(isinstance(each, slice) for each in item):
-            dense, unit = u.split_mantissa_unit(self._rows(rows))
-            return with_unit(jnp.take(dense, cols, axis=-1, mode="fill", fill_value=jnp.nan), unit)
-        try:
-            rows, cols = jnp.broadcast_arrays(rows, cols)
-        except ValueError:
-            said = f"rows of shape {jnp.shape(rows)} and columns of shape {jnp.shape(cols)}"
-            raise IndexError(f"{self!r}: cannot pair {said}, expected one shape: A[rows][:, columns] takes all of both") from None
-        dense, unit = u.split_mantissa_unit(self._rows(rows))
-        return with_unit(jnp.take_along_axis(dense, cols[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0], unit)
-
-    def _taken(self, item, axis: int):
-        """The ids along an axis that an index asks for; negative ones stay if they are traced."""
-        n, wanted = self.shape[axis], f"{self!r}: cannot take {('row', 'column')[axis]} {item!r}"
-        item = unwrap(item)
-        if not is_concrete(*jax.tree.leaves(item)):
-            ids = jnp.asarray(item)
-            if not jnp.issubdtype(ids.dtype, jnp.integer):
-                raise IndexError(f"{wanted}: traced indices are integers, got {ids.dtype}: use jnp.nonzero(mask, size=...) for a mask")
-            return ids
-        try:
-            return np.arange(n)[np.asarray(item) if isinstance(item, jax.Array) else item]
-        except (IndexError, TypeError) as error:
-            raise IndexError(f"{wanted} of {n} {('pre', 'post')[axis]} neurons ({error})") from None
-
-    def _rows(self, ids):
-        """The dense rows of checked or traced ids, by a product with one event each; NaN where a traced id is out of range."""
-        n, known = self.shape[0], is_concrete(ids)
-        ids = jnp.asarray(ids)[..., None]
-        rows, unit = u.split_mantissa_unit(EventArray(jnp.where(ids < 0, ids + n, ids) == jnp.arange(n, dtype=ids.dtype)) @ self)
-        return with_unit(rows if known else jnp.where((ids >= -n) & (ids < n), rows, jnp.nan), unit)
+def mean_size(weights: np.ndarray) -> float:
+    """The mean of the sizes of numbers, with the sign of their mean; 0 if there are none."""
+    wide = np.float64  # sums in it, and no copy: this is asked whenever weights are set
+    return float(np.copysign(np.abs(weights).mean(dtype=wide), weights.mean(dtype=wide))) if weights.size else 0.0
 
 
 def check_places(nse, owner: str) -> int | None:

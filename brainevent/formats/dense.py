@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import as_weights, is_concrete, with_unit
-from ..connectivity import Connectivity, empty_matrix
+from ..connectivity import Connectivity, empty_matrix, mean_size
 from ..events import is_event, set_dense_product
 from .compressed import check_range
 
@@ -74,9 +74,8 @@ class Dense(Connectivity):
         return np.count_nonzero(np.asarray(u.get_mantissa(self.data)), axis=1 - axis)
 
     def mean_size(self):
-        weights = np.asarray(u.get_mantissa(self.data), np.float64)
-        weights = weights[weights != 0]
-        return float(np.copysign(np.abs(weights).mean(), weights.mean())) if weights.size else 0.0
+        weights = np.asarray(u.get_mantissa(self.data))
+        return mean_size(weights[weights != 0])
 
     def transpose(self, axes=None):
         return self.replace(data=self.data.T, shape=self.shape[::-1])

@@ -89,20 +89,22 @@ def device_matrix(projection: Projection):
 
 def warn_of_odd_strength(projection: Projection):
     """Warn of a spike that does next to nothing or far too much: mostly a slip in the units."""
-    odd = _odd_conductance(projection) or _odd_deflection(projection)
+    weight = projection.mean_weight()
+    odd = _odd_conductance(projection, weight) or _odd_deflection(projection, weight)
     if odd:
         warn(f"{projection.name}: one spike {odd}: check the units of weight and R")
 
 
-def _odd_conductance(projection: Projection) -> str:
+def _odd_conductance(projection: Projection, weight: float) -> str:
     """What to say if a spike opens a hundred times the conductance of the membrane, so that its effect on V saturates."""
-    relative = projection.post.population.relative_conductance(projection.synapse, projection.mean_weight())
+    relative = projection.post.population.relative_conductance(projection.synapse, weight)
     return f"opens {relative:.3g} times the conductance of the membrane (R times the weight)" if relative > MOST_CONDUCTANCE else ""
 
 
-def _odd_deflection(projection: Projection) -> str:
+def _odd_deflection(projection: Projection, weight: float) -> str:
     """What to say if a spike moves V by less than 1e-4 or more than 10 times the distance to threshold."""
-    population, psp = projection.post.population, projection.psp()
+    population = projection.post.population
+    psp = population.peak_deflection(projection.synapse, weight)
     if not psp:
         return ""
     distance = float(np.mean(np.asarray(population.own["V_th"]) - np.asarray(population.own["V_rest"])))
