@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def alternating(calls: dict[str, Callable[[], float | None]], rounds: int) -> di
 def machine() -> dict[str, str]:
     """The machine, the versions and the commit."""
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    words = ["git", "rev-parse", "--short", "HEAD"] if shutil.which("git") else [sys.executable, "-c", ""]
+    git = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
     versions = {name: metadata.version(name) for name in ("jax", "numba", "numpy", "scipy", "brainevent")}
     return {
         "machine": f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import brainevent as be
-from brainevent.core import law
+from brainevent.core import law, table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +130,11 @@ FORMATS = (*STORED, *DRAWN)
 HOMOGENEOUS = tuple(name for name in FORMATS if name != "Dense" and (name in STORED or "Homo" in name))  # that take one weight for all
 PROB = 0.45  # of the just-in-time formats: no more than NSE of the pairs of MAIN
 
-BACKENDS = {"xla": ("cpu", "cuda", "tpu"), "numba": ("cpu",)}  # name: platforms
+INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"  # Triton's interpreter runs its kernels on a CPU
+BACKENDS = {"xla": ("cpu", "cuda", "tpu"), "numba": ("cpu",), "triton": ("cuda", "cpu") if INTERPRETED else ("cuda",)}  # name: platforms
 OWN_PLATFORM = jax.default_backend().replace("gpu", "cuda")
 PLATFORM = os.environ.get("BRAINEVENT_TEST_PLATFORM", OWN_PLATFORM)  # "cuda" on a CPU: what `conftest.pretended` makes of it
-HERE = tuple(name for name, platforms in BACKENDS.items() if PLATFORM in platforms)
+HERE = tuple(name for name, platforms in BACKENDS.items() if PLATFORM in platforms and (name != "triton" or table._load(name) is None))
 
 # What depends on the platform is marked here, once, and by these marks alone.
 needs_numba = pytest.mark.skipif("numba" not in HERE, reason=f"numba serves the CPU, this is {PLATFORM}")

@@ -21,6 +21,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 OPERATIONS = ("propagate", "correlate")  # what users can ask about; the in-place operations of a network stand in the same table
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 BACKENDS = {  # name: the platforms it serves, the first that serves one being the automatic choice there; its folder is `backends/name`
+    "triton": ("cuda",),
     "numba": ("cpu",),
     "xla": PLATFORMS,
 }

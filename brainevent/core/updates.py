@@ -18,6 +18,9 @@ def _choose(operation, A=None, dtype=np.float32):
     return table.choose(operation, type(A) if A is not None else object, table.current_platform(), table.requested(A), dtype).run
 
 
+LISTED_WORDS = 32  # of 32 spikes, that are listed together
+
+
 def packed_size(n: int) -> int:
     """Bytes that hold n spikes as bits, in whole 64-bit words."""
     return (n + 63) // 64 * 8
@@ -26,6 +29,39 @@ def packed_size(n: int) -> int:
 def pack(spikes):
     """Spikes, bool (n,), as bits: uint8 (packed_size(n),), the first neuron lowest."""
     return _choose("pack")(spikes)
+
+
+def lists_spikes() -> bool:
+    """Whether the backend in use lists spikes itself; where it does not, the host takes the bits apart."""
+    try:
+        _choose("list_spikes")
+    except table.BackendError:
+        return False
+    return True
+
+
+@jax.jit
+def count_spikes(bits, rows):
+    """How many spikes there are in the first rows of bits.
+
+    Args:
+      bits: uint8 (r, packed_size(n)). rows: how many of the r hold something.
+
+    Returns:
+      `(words, counts, starts, rows)`: the bits as int32 words, the spikes of each row, int32 (r,), and how many come before each run of
+      `LISTED_WORDS` words, row by row; the number of rows, int32 (1,).
+    """
+    words = jax.lax.bitcast_convert_type(bits.reshape(bits.shape[0], -1, 4), jnp.int32)
+    ones = jnp.where(jnp.arange(words.shape[0])[:, None] < rows, jax.lax.population_count(words), 0)
+    runs = jnp.pad(ones, ((0, 0), (0, -words.shape[1] % LISTED_WORDS)))
+    counts = runs.reshape(words.shape[0], -1, LISTED_WORDS).sum(2)
+    starts = (jnp.cumsum(counts.reshape(-1)) - counts.reshape(-1)).astype(jnp.int32)
+    return words, counts.sum(1), starts, jnp.asarray(rows, jnp.int32).reshape(1)
+
+
+def list_spikes(words, starts, rows, capacity: int):
+    """The neurons that spiked, row by row and ascending in a row: int32 (capacity,), zeros where there are fewer."""
+    return _choose("list_spikes")(words, starts, rows, capacity)
 
 
 def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):

@@ -10,17 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import path_choice, table
+from ..core.launch import kernel_for
 from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, device_matrix, generator, numbered, populations_of, take_over, warn_of_odd_strength
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
 from .guards import one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
+from .launch import launches
 from .parameters import describe
 from .population import plain_state
 from .projection import Projection
 from .recording import Recorder, Run
-from .running import Chunks, loop_for, not_finite
+from .running import Chunks, kept_loop, not_finite, step_by_step
 from .schedule import Schedule
 from .summary import summary
 from .units import check_sign, scalar, steps_of, warn_of_rounding
@@ -65,6 +67,7 @@ class Network(brainstate.nn.Module):
         self.drives = [part for part in parts if isinstance(part, PoissonInput)]
         self._dt: float | None = None
         self._loops: dict = {}
+        self._launches: dict = {}
         self._lock = threading.Lock()
         self._states: dict[str, brainstate.State] = {}
         with transfers():
@@ -96,6 +99,7 @@ class Network(brainstate.nn.Module):
     def refresh_matrix(self, projection):
         """Take over the weights that were set on a projection."""
         self._matrices[self.schedule.projections.index(projection)] = device_matrix(projection)
+        self._launches.clear()
         warn_of_odd_strength(projection)
 
     def nbytes(self, projection) -> int:
@@ -257,8 +261,26 @@ class Network(brainstate.nn.Module):
             warn_of_rounding(scalar(duration, u.ms, "duration"), self.schedule.dt, "duration")
         return round(steps)
 
+    def _launched(self, backend):
+        """`(Launches, why)` for a backend that runs many steps in one launch, or None and why the network runs step by step."""
+        key = backend or table.requested(), table.current_platform()
+        if key not in self._launches:
+            self._launches[key] = launches(self.schedule, self._matrices, backend)
+        return self._launches[key]
+
+    def loop_words(self) -> str:
+        """How the steps follow each other, and why; nothing before dt is known, nor where no backend offers a choice."""
+        if self._dt is None or kernel_for(None)[0] is None:
+            return ""
+        many, why = self._launched(None)
+        return f"loop: {'many steps in one launch' if many is not None else 'one step after another'} ({why})"
+
     def _loop(self, external, recorder, backend):
-        """The compiled loop for this kind of recording and input."""
+        """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""
+        many, _ = self._launched(backend)
+        key = external.key(), recorder.key(), backend or table.requested()
+        if many is not None:
+            return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
 
         def advance(tree, matrices, values, high, low, root):
             return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root))
@@ -266,12 +288,12 @@ class Network(brainstate.nn.Module):
         def write(buffers, row, tree):
             return recorder.write(buffers, row, tree["populations"])
 
-        return loop_for(self._loops, (external.key(), recorder.key(), backend or table.requested()), advance, write)
+        return kept_loop(self._loops, key, lambda: step_by_step(advance, write)), self._matrices
 
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""
-        operands = self._matrices, [jnp.asarray(value) for value in external.values]
-        tree, loop = jax.tree.map(jnp.copy, self._collect()), self._loop(external, recorder, backend)
+        loop, matrices = self._loop(external, recorder, backend)
+        operands, tree = (matrices, [jnp.asarray(value) for value in external.values]), jax.tree.map(jnp.copy, self._collect())
         tree["kept"].pop("step")  # the loop counts by itself, within an era
         chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
         for tree in chunks:
@@ -307,7 +329,12 @@ class Network(brainstate.nn.Module):
 
     def __getstate__(self):
         """What a copy or a pickle holds: no compiled loops and no lock, which it makes anew, and the values of the states."""
-        return self.__dict__ | {"_loops": {}, "_lock": None, "_states": {key: state.value for key, state in self._states.items()}}
+        return self.__dict__ | {
+            "_loops": {},
+            "_launches": {},
+            "_lock": None,
+            "_states": {key: state.value for key, state in self._states.items()},
+        }
 
     def __setstate__(self, kept):
         for name, value in (kept | {"_lock": threading.Lock(), "_states": {}}).items():

@@ -211,6 +211,18 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
         """The peak change of V (mV) at rest from one spike of this weight; None for a model without such a notion."""
         return None
 
+    def kernel_row(self, synapses: list, dt: float) -> tuple[list[float], dict] | None:
+        """What a kernel that runs many steps in one launch knows of the model, if it knows it (`core/launch.py`).
+
+        Args:
+          synapses: `(synapse, channel)` of the population, the channel None for jumps of V.
+          dt: in ms.
+
+        Returns:
+          The first columns of `core.launch.Model.par`, and `{channel: four columns}`; None if no kernel knows the model as it is.
+        """
+        return None
+
     def relative_conductance(self, synapse, weight: float) -> float:
         """The conductance that one spike of this weight opens, relative to that of the membrane; 0 for a model without such a notion."""
         return 0.0

@@ -278,7 +278,8 @@ class Projection:
         from .. import explain
 
         counts = path_choice.describe_counts(self.path, self.path_counts)
-        return f"{self.name}: {self.matrix!r}\n  path {counts}\n  {explain('propagate', self.matrix)}"
+        loop = self.network.loop_words() if self.network is not None else ""
+        return "\n  ".join(filter(None, (f"{self.name}: {self.matrix!r}", f"path {counts}", str(explain("propagate", self.matrix)), loop)))
 
     def plot_matrix(self, *, path: str | None = None, ax=None):
         """Draw the connectivity; see `plotting.plot_matrix`."""

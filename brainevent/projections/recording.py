@@ -2,15 +2,18 @@
 
 import brainstate
 import brainunit as u
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.updates import pack, packed_size
+from ..core import table
+from ..core.updates import count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .plotting import plot_run
 from .population import Population, StateView, View, as_view
 from .units import check_sign, scalar, steps_of
 
-BUFFER_BYTES = 32 << 20
+BUFFER_BYTES = 32 << 20  # of all buffers
+AWAY = 8  # times as many where a look at them is a round trip to another device
 
 
 class Recorder:
@@ -28,7 +31,8 @@ class Recorder:
             else:
                 self.columns[f"{view.label}.{name}"] = (view.population, name, view.start, view.stop)
         row_bytes = sum(packed_size(stop) if name == "spikes" else 8 * (stop - start) for _, name, start, stop in self.columns.values())
-        self.rows = max(1, min(10_000, BUFFER_BYTES // max(row_bytes, 1)))
+        size = BUFFER_BYTES * (1 if table.current_platform() == "cpu" else AWAY)
+        self.rows, self.listing = max(1, min(10_000, size // max(row_bytes, 1))), lists_spikes()
         self.chunks: dict[str, list] = {key: [] for key in self.columns}
 
     def key(self):
@@ -55,8 +59,10 @@ class Recorder:
     def collect(self, buffers, first_step: int, rows: int):
         """Copy the first `rows` rows to the host; spikes as (step, neuron) pairs."""
         for key, (_, name, _, _) in self.columns.items():
-            block = np.asarray(buffers[key])[:rows]
-            self.chunks[key].append(unpacked(block, first_step) if name == "spikes" else block.copy())
+            if name == "spikes":
+                self.chunks[key].append((listed if self.listing else unpacked)(buffers[key], first_step, rows))
+            else:
+                self.chunks[key].append(np.asarray(buffers[key])[:rows].copy())
 
     def results(self):
         """`(spikes, states)` of all chunks."""
@@ -73,9 +79,22 @@ class Recorder:
         return spikes, states
 
 
-def unpacked(block, first_step: int):
-    """Rows of packed spikes as `(steps, ids)`, in order of time, then neuron."""
-    words = np.ascontiguousarray(block).view(np.uint64)
+def listed(bits, first_step: int, rows: int):
+    """The first rows of packed spikes as `(steps, ids)`, in order of time, then neuron; the device makes the list."""
+    words, counts, starts, used = count_spikes(bits, rows)
+    counts = np.asarray(counts)[:rows]
+    total = int(counts.sum())
+    capacity = 1 << max(10, (total - 1).bit_length())  # few sizes, so that few programs are compiled
+    ids = np.asarray(_list(words, starts, used, capacity))[:total] if total else np.zeros(0, np.int32)
+    return np.repeat(first_step + np.arange(rows), counts), ids
+
+
+_list = jax.jit(list_spikes, static_argnums=3)
+
+
+def unpacked(bits, first_step: int, rows: int):
+    """The same, taken apart by the host."""
+    words = np.ascontiguousarray(np.asarray(bits)[:rows]).view(np.uint64)
     row, word = np.nonzero(words)
     bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     which, bit = np.nonzero(bits)

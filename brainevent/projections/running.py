@@ -16,36 +16,40 @@ MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording
 CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
 
 
-def loop_for(loops: dict, key, advance: Callable, write: Callable):
-    """The compiled loop of this key: any number of steps up to the rows of the buffers; the oldest make room for new ones.
-
-    Args:
-      loops: those that are compiled, by key.
-      advance: one step, `(tree, matrices, values, high, low, root) -> tree`, its number in two words.
-      write: `(buffers, row, tree) -> buffers`, which records a step.
-    """
+def kept_loop(loops: dict, key, make: Callable):
+    """The compiled loop of this key; the oldest make room for new ones."""
     if key not in loops:
         while len(loops) >= MOST_LOOPS:
             loops.pop(next(iter(loops)))
-
-        @functools.partial(jax.jit, donate_argnums=(0, 1))
-        def loop(tree, buffers, matrices, values, start, root, n):
-            def body(row, carry):
-                tree, buffers = carry
-                tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
-                return tree, write(buffers, row, tree)
-
-            return jax.lax.fori_loop(0, n, body, (tree, buffers))
-
-        loops[key] = loop
+        loops[key] = make()
     return loops[key]
+
+
+def step_by_step(advance: Callable, write: Callable):
+    """A compiled loop: any number of steps up to the rows of the buffers.
+
+    Args:
+      advance: one step, `(tree, matrices, values, high, low, root) -> tree`, its number in two words.
+      write: `(buffers, row, tree) -> buffers`, which records a step.
+    """
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def loop(tree, buffers, matrices, values, start, root, n):
+        def body(row, carry):
+            tree, buffers = carry
+            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
+            return tree, write(buffers, row, tree)
+
+        return jax.lax.fori_loop(0, n, body, (tree, buffers))
+
+    return loop
 
 
 class Chunks:
     """A run in chunks, of about `CHUNK_SECONDS` each; iterating yields the tree of states after each.
 
     Args:
-      loop: as `loop_for` makes it. operands: what it takes between the buffers and the number of the first step.
+      loop: as `step_by_step` makes it. operands: what it takes between the buffers and the number of the first step.
       tree: the states at the start, which the loop may overwrite.
       recorder, root: as in the network.
       first: the number of the first step. n_steps: how many there are to do. dt: in ms.
@@ -101,6 +105,11 @@ class Chunks:
         )
 
 
+@jax.jit
+def _all_finite(arrays):
+    return functools.reduce(jnp.logical_and, (jnp.isfinite(array).all() for array in arrays), jnp.array(True))
+
+
 def not_finite(tree: dict, names: dict[str, str]) -> str | None:
     """Words on the first state that holds NaN or infinity, or None.
 
@@ -110,6 +119,8 @@ def not_finite(tree: dict, names: dict[str, str]) -> str | None:
     """
     states = [(f"{label}.{name}", value) for label, own in tree["populations"].items() for name, value in own.items()]
     states += [(names[key], value) for key, value in tree["kept"].items() if key in names]
+    if jax.default_backend() != "cpu" and _all_finite([value for _, value in states if jnp.issubdtype(value.dtype, jnp.floating)]):
+        return None  # one number crosses to the host, not all states
     for name, value in states:
         array = np.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():

@@ -58,4 +58,5 @@ def summary(net) -> str:
     order = ["integrate " + ", ".join(p.label for p in net.populations)]
     order += ["decay synapses", "threshold", "deliver " + (", ".join(p.name for p in net.projections) or "nothing"), "reset", "record"]
     lines.append("each step: " + " > ".join(order))
+    lines += filter(None, [net.loop_words()])
     return "\n".join(lines)

@@ -134,7 +134,7 @@ def test_who_wins():
 
 def test_unknown_names():
     A = build("CSR", dtype=np.float32).A
-    with pytest.raises(ValueError, match=r"unknown backend 'XLA': expected one of \['numba', 'xla'\]"), be.backend("XLA"):
+    with pytest.raises(ValueError, match=r"unknown backend 'XLA': expected one of \['numba', 'triton', 'xla'\]"), be.backend("XLA"):
         pass
     with pytest.raises(ValueError, match=r"unknown operation 'product': expected one of \('propagate', 'correlate'\)"):
         be.explain("product", A)

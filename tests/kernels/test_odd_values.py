@@ -353,7 +353,7 @@ BAD = {
         "a connectivity, got ndarray: wrap a matrix as brainevent.Dense(matrix)",
     ),
     "explain: platform": (lambda: be.explain("propagate", A, platform="gpu"), ValueError, "unknown platform 'gpu': expected one of ('cpu'"),
-    "backend: a number": (lambda: be.backend(3).__enter__(), ValueError, "unknown backend 3: expected one of ['numba', 'xla']"),
+    "backend: a number": (lambda: be.backend(3).__enter__(), ValueError, "unknown backend 3: expected one of ['numba', 'triton', 'xla']"),
     "with_backend: a number": (lambda: A.with_backend(3), ValueError, "unknown backend 3"),
 }
 

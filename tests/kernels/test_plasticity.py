@@ -175,7 +175,7 @@ def test_a_bad_structure_under_jit_is_an_error_or_nan(parts, backend):
     good = {"indices": [1, 2, 0], "indptr": [0, 2, 3]} | parts
     run = jax.jit(lambda ids, ptr: be.update_csr_on_binary_pre(jnp.zeros(3), ids, ptr, np.ones(2, bool), np.ones(3), shape=(2, 3)))
     arguments = [np.array(value) for value in good.values()]
-    if backend == "xla":
+    if backend != "numba":
         assert np.isnan(run(*arguments)).all()
     else:
         with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match=r"out of range|not monotone"):
@@ -186,7 +186,7 @@ def test_bad_places_under_jit_are_an_error_or_nan(backend):
     run = jax.jit(lambda at: be.csr2csc_on_post(jnp.zeros(2), [0, 1], [0, 1, 2], at, np.ones(2), np.ones(2, bool), shape=(2, 2)))
     np.testing.assert_array_equal(run(np.array([1, 0])), [1, 1])
     for places in ([0, 2], [-1, 0]):
-        if backend == "xla":
+        if backend != "numba":
             assert np.isnan(run(np.array(places))).all()
         else:
             with pytest.raises((ValueError, jax.errors.JaxRuntimeError), match="out of range"):

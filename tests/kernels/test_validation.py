@@ -149,7 +149,7 @@ BAD_STRUCTURES = {
     "backend": (
         lambda: be.COO(ONES, I([0, 1, 1]), I([0, 1, 2]), shape=(2, 3), backend="cuda"),
         ValueError,
-        "unknown backend 'cuda': expected one of ['numba', 'xla']",
+        "unknown backend 'cuda': expected one of ['numba', 'triton', 'xla']",
     ),
     "beyond 32 bits": (
         lambda: be.COO(ONES, I([0, 1, 2**31]), I([0, 1, 2]), shape=(2**32, 3)),

@@ -168,7 +168,7 @@ def test_packed_rows_come_back(n):
     raster = np.random.default_rng(n).random((50, n)) < 0.1
     raster[7], raster[8] = True, False
     packed = np.packbits(np.pad(raster, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
-    steps, ids = unpacked(packed, 1000)
+    steps, ids = unpacked(packed, 1000, len(packed))
     np.testing.assert_array_equal(np.stack([steps - 1000, ids]), np.stack(np.nonzero(raster)))
 
 
@@ -267,7 +267,7 @@ def test_a_second_press_that_a_callback_swallows_is_not_lost(simulation, monkeyp
     """As in the compiler, whose callbacks ignore exceptions: the run ends when it comes back."""
     net, _, _, _ = simulation
     net.reset()
-    compiled, calls = network.loop_for, []
+    compiled, calls = network.kept_loop, []
 
     def swallowing(*arguments):
         loop = compiled(*arguments)
@@ -281,7 +281,7 @@ def test_a_second_press_that_a_callback_swallows_is_not_lost(simulation, monkeyp
 
         return run
 
-    monkeypatch.setattr(network, "loop_for", swallowing)
+    monkeypatch.setattr(network, "kept_loop", swallowing)
     with pytest.raises(KeyboardInterrupt):
         net.run(10 * u.ms, progress=False)
     monkeypatch.undo()

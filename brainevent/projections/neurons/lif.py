@@ -11,6 +11,8 @@ from ..distributions import Distribution, sample_like
 from ..parameters import describe, with_unit
 from ..population import Population
 from ..synapses.base import total_input
+from ..synapses.delta import Delta
+from ..synapses.expon import Expon
 from ..units import check_sign, per_neuron, plain, warn_of_rounding, whole_steps
 from ..values import in_network_precision, word
 
@@ -137,6 +139,24 @@ class LIF(Population):
         V_next = jnp.where(state["refractory"] > 1, V, V_next).astype(dtype)
         V_next, wait, spikes = fire(V_next, state["refractory"], own["V_th"], own["V_reset"], self.refractory_steps(dt))
         return {"V": V_next, "refractory": wait}, spikes
+
+    def kernel_row(self, synapses, dt):
+        own = {key: np.asarray(value, np.float64) for key, value in self.own.items()}
+        if type(self) is not LIF or any(value.size != 1 for value in own.values()):
+            return None
+        tau, R, V_rest, V_th, V_reset = (own[key].item() for key in ("tau", "R", "V_rest", "V_th", "V_reset"))
+        exact = self.exact([(synapse, None) for synapse, _ in synapses])
+        channels = {}
+        for synapse, channel in synapses:
+            if type(synapse) not in (Expon, Delta):
+                return None
+            if channel is not None:
+                factor = np.asarray(synapse.decay_factors(dt)[synapse.targets()])
+                if factor.size != 1:
+                    return None
+                offset, slope = synapse.affine({synapse.targets(): 1.0}, 0.0)
+                channels[channel] = factor.item(), offset, slope, R * float(synapse.response(tau, dt)) if exact else 0.0
+        return [-dt / tau, np.exp(-dt / tau), R, V_rest, V_th, V_reset, float(self.refractory_steps(dt)), float(exact)], channels
 
     def jump(self, state, spikes, jumps):
         return state | {"V": state["V"] + jnp.where(spikes | (state["refractory"] > 0), 0, jumps)}

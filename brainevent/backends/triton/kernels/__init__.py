@@ -1,0 +1,1 @@
+"""Triton kernels, which know arrays and no formats."""

@@ -1,0 +1,84 @@
+"""The triton backend of a running network: deliveries, and what XLA does as well as a kernel could."""
+
+import jax
+import numpy as np
+
+from ...core.launch import SMALL, Line
+from ...core.path_choice import TAKEN
+from ...core.table import BackendError
+from ...core.updates import LISTED_WORDS, add_arriving
+from ...formats.compressed import Compressed
+from ...formats.dense import Dense
+from ...formats.jit_connectivity import JITConnectivity
+from ..xla import network as plain
+from ..xla import stored
+from .bridge import INTERPRETED, blocks, call, kernel, power_of_two
+from .kernels.spikes import list_bits
+from .kernels.steps import run_steps as many_steps
+
+PROGRAMS = 2  # a multiprocessor, all of which must run at once; 264 on an H100
+LISTING = 4096  # programs that list spikes
+TILE = 512  # synapses that a program delivers at a time, of several rows
+
+# Element by element, XLA fuses these with their neighbours; dense products are cuBLAS.
+for _operation, _class, _run in (
+    ("fire", object, plain.fire_xla),
+    ("pack", object, plain.pack_xla),
+    ("ring_exchange", object, plain.ring_exchange_xla),
+    ("deposit", object, plain.deposit_xla),
+    ("deposit", JITConnectivity, plain.deposit_drawn),
+    ("strengthen", Dense, plain.strengthen_dense),
+    ("strengthen", Compressed, plain.strengthen_lines),
+    ("propagate", Dense, stored.propagate_dense),
+    ("correlate", Dense, stored.correlate_dense),
+):
+    kernel(_operation, _class)(_run)
+
+
+@kernel("deposit", Compressed)
+def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
+    """From the lines that spiked, or, if they are the targets', into all of them."""
+    if A.major == 1 and path == "event":
+        raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
+    return add_arriving(target, A, spikes, decay, window), counts.at[TAKEN.index("gather" if A.major else "event")].add(1)
+
+
+@kernel("run_steps", object)
+def run_steps(layout, model, line, current, when, rows):
+    """One launch, of as many programs as run at once, since they wait for each other."""
+    count = layout.n // layout.block
+    cores = getattr(jax.devices()[0], "core_count", 1)
+    programs = 1 if INTERPRETED else min(count, PROGRAMS * cores)
+    width, room = model.par.shape[1], blocks(count, programs) * layout.block
+    states = [line.V, line.wait, line.spiked, line.G, line.history, line.ring]
+    outs = [jax.ShapeDtypeStruct(state.shape, state.dtype) for state in states]
+    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((programs * room,), (rows, layout.n // 32), (1,))]
+    synapses = model.starts, model.targets, model.weights, model.delays
+    operands = *states, current, model.par, model.kinds, model.ends, *synapses, when
+    numbers = layout.n, count, layout.slots, layout.kept, width, room, programs
+    length = power_of_two(layout.most, 128)
+    *states, _, bits, _ = call(
+        many_steps,
+        outs,
+        *operands,
+        *numbers,
+        programs=programs,
+        aliases={i: i for i in range(len(states))},
+        zeroed=(8,),
+        warps=4 if layout.block == SMALL else 8,
+        S=layout.channels,
+        JUMPS=int(layout.jumps),
+        DELAYS=layout.delays,
+        B=layout.block,
+        R=max(1, TILE // length),
+        T=length,
+    )
+    return Line(*states), bits
+
+
+@kernel("list_spikes", object)
+def list_spikes(words, starts, rows, capacity):
+    """Programs share out the runs of words."""
+    out, programs = [jax.ShapeDtypeStruct((capacity,), np.int32)], 1 if INTERPRETED else min(starts.size, LISTING)
+    operands = words, starts, rows, words.shape[1], capacity, programs
+    return call(list_bits, out, *operands, programs=programs, zeroed=(0,), W=LISTED_WORDS)[0]

@@ -1,0 +1,173 @@
+"""What only the triton backend has: sums in any order, lists of spikes, many steps in one launch; `TRITON_INTERPRET=1` runs it on a CPU.
+
+Its products are rows of the other suites, on whatever runs Triton.
+"""
+
+from fractions import Fraction
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tables import HERE
+
+import brainevent as be
+from brainevent.projections import COBA, LIF, Delta, Expon, FromPairs, Network, PoissonInput, Projection, recording
+
+pytestmark = pytest.mark.skipif("triton" not in HERE, reason="no GPU, and TRITON_INTERPRET=1 is not set")
+
+
+# -- sums ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("low, high", [(-3, 3), (-30, 30), (-300, 290)])
+def test_sums_are_as_good_as_those_of_floats_whatever_the_range(dtype, low, high):
+    """Each target has terms of a size of its own: an error is relative to the largest of them."""
+    low, high = (low, high) if dtype == np.float64 else (max(low, -36), min(high, 36))
+    rng = np.random.default_rng(0)
+    size = 10.0 ** rng.uniform(low, high, 7)
+    M = (rng.normal(size=(40, 7)) * size).astype(dtype)
+    with jax.enable_x64(True):
+        got = be.EventArray(np.ones(40)) @ be.CSR.fromdense(M, backend="triton")
+        want = np.array([float(sum(map(Fraction, column))) for column in M.T.tolist()])
+    bound = 40 * np.finfo(dtype).eps * np.abs(M.astype(np.float64)).max(0)
+    assert got.dtype == dtype and (np.abs(np.asarray(got, np.float64) - want) <= bound).all()
+
+
+@pytest.mark.parametrize(
+    "special, want", [([np.inf, 1], np.inf), ([-np.inf, 1], -np.inf), ([np.inf, -np.inf], np.nan), ([np.nan, 1], np.nan)]
+)
+def test_sums_with_terms_that_are_not_finite(special, want):
+    """Such weights are refused where they can be seen, and not under jit."""
+    product = jax.jit(lambda w: be.EventArray([1, 1]) @ be.CSR(w, [0, 0, 1], [0, 1, 3], shape=(2, 3), backend="triton"))
+    np.testing.assert_array_equal(product(jnp.array([*special, 2.0])), [want, 2, 0])
+
+
+def test_sums_do_not_depend_on_the_order():
+    """Rows in any order: the same bits, which sums of floats are not."""
+    rng = np.random.default_rng(1)
+    M = rng.normal(size=(60, 5)).astype(np.float32) * 10.0 ** rng.uniform(-3, 3, (60, 1)).astype(np.float32)
+    ones = be.EventArray(np.ones(60))
+    first = np.asarray(ones @ be.CSR.fromdense(M, backend="triton"))
+    for _ in range(2):
+        np.testing.assert_array_equal(ones @ be.CSR.fromdense(rng.permutation(M), backend="triton"), first)
+    assert len({M[rng.permutation(60)].cumsum(0)[-1].tobytes() for _ in range(9)}) > 1
+
+
+# -- spikes ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "n, rows, used, active", [(130, 7, 5, 0.1), (2000, 3, 3, 0.01), (64, 4, 4, 0.0), (1100, 5, 2, 1.0), (1, 1, 1, 1.0)]
+)
+def test_lists_of_spikes_are_those_of_the_host(n, rows, used, active):
+    spikes = np.random.default_rng(n).random((rows, n)) < active
+    bits = np.packbits(np.pad(spikes, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
+    with be.backend("triton"):
+        got = recording.listed(jnp.asarray(bits), 100, used)
+    for a, b in zip(got, recording.unpacked(bits, 100, used)):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+# -- many steps ------------------------------------------------------------------------------------------------------------------
+
+
+def pairs(rng, n_pre, n_post, prob, weight):
+    """A rule of given pairs, so that nothing is drawn on the device."""
+    pre, post = np.nonzero(rng.random((n_pre, n_post)) < prob)
+    return FromPairs(pre, post, weight=weight(rng.random(pre.size)))
+
+
+def network(kind: str):
+    """`(network, recorded populations, inputs)`: small, with spikes in every population."""
+    rng = np.random.default_rng(5)
+    start = {"V_init": rng.uniform(-60, -50, 130) * u.mV, "V_rest": -60 * u.mV, "V_reset": -60 * u.mV}
+    N = LIF(130, tau_ref=1 * u.ms, name="N", **start)
+    if kind == "coba":
+        E, I = (Expon(tau=tau * u.ms, output=COBA(E=V * u.mV)) for tau, V in ((5, 0), (10, -80)))
+        rules = (pairs(rng, 100, 130, 0.2, lambda r: 6 * u.nS), pairs(rng, 30, 130, 0.2, lambda r: 20 * r * u.nS))
+        return Network(Projection(N[:100], rules[0], E, N), Projection(N[100:], rules[1], I, N)), [N], {N: 180 * u.pA}
+    M = LIF(40, name="M", **(start | {"V_init": rng.uniform(-60, -50, 40) * u.mV}))
+    parts = (
+        Projection(N, pairs(rng, 130, 40, 0.1, lambda r: r * u.mV), Delta(), M, delay=0.5 * u.ms),
+        Projection(M, pairs(rng, 40, 100, 0.2, lambda r: -1.5 * u.mV), Delta(), N[:100], delay=0.3 * u.ms),
+        Projection(N[50:], pairs(rng, 80, 130, 0.1, lambda r: 20 * u.pA), Expon(tau=5 * u.ms), N),
+        Projection(N, pairs(rng, 130, 40, 0.1, lambda r: 40 * r * u.pA), Expon(tau=3 * u.ms), M, delay=0.2 * u.ms),
+    )
+    return Network(*parts), [N, M], {N: 200 * u.pA, M[:20]: np.linspace(200, 300, 20) * u.pA}
+
+
+def spikes_of(kind, backend, **options):
+    """Steps and ids of every population in two runs that follow each other, V at the end, and the network."""
+    net, populations, inputs = network(kind)
+    runs = [net.run(4 * u.ms, dt=0.1 * u.ms, inputs=inputs, backend=backend, progress=False, **options) for _ in range(2)]
+    found = [np.asarray(u.get_mantissa(part)) for run in runs for p in populations for part in run.spikes(p)]
+    return found, [np.asarray(p.V.value.mantissa) for p in populations], net
+
+
+@pytest.mark.parametrize("kind", ["coba", "jumps, currents and delays"])
+def test_many_steps_in_one_launch_give_the_spikes_of_xla(kind):
+    """The arithmetic is rounded elsewhere (1e-4 mV after 100 steps), no V is that close to threshold here: the same spikes."""
+    (want, V, _), (got, W, net) = spikes_of(kind, "xla"), spikes_of(kind, "triton")
+    assert sum(a.size for a in want) > 50
+    for a, b in zip(want, got):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(V, W):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert net._launched("triton")[0] is not None
+    with be.backend("triton"):
+        assert "loop: many steps in one launch" in net.summary() and "many steps" in net.projections[0].explain()
+
+
+def test_a_launch_a_step_gives_the_same_spikes():
+    """As it is done where states are recorded, or a current is a function of time."""
+    want, V, _ = spikes_of("jumps, currents and delays", "triton")
+    net, populations, inputs = network("jumps, currents and delays")
+    N = populations[0]
+    inputs = inputs | {N: lambda t: 200 * u.pA + 0 * u.pA * u.math.sin(t / (1 * u.ms))}
+    options = {"dt": 0.1 * u.ms, "inputs": inputs, "backend": "triton", "progress": False}
+    runs = [net.run(4 * u.ms, record=[*(p.spikes for p in populations), N[:3].V], **options) for _ in range(2)]
+    for a, b in zip(want, [np.asarray(u.get_mantissa(part)) for run in runs for p in populations for part in run.spikes(p)]):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(V[0], N.V.value.mantissa)
+    np.testing.assert_array_equal(runs[1].state(N[:3].V).mantissa[-1], V[0][:3])
+
+
+def test_weights_that_are_set_are_taken_over():
+    net, _, inputs = network("coba")
+    options = {"dt": 0.1 * u.ms, "inputs": inputs, "backend": "triton", "progress": False}
+    net.run(1 * u.ms, **options)
+    net.projections[0].weight = 0 * u.nS
+    before = np.asarray(net._states["synapse0.g"].value)
+    net.run(1 * u.ms, **options)
+    decayed = before * np.exp(-1 / 5)
+    np.testing.assert_allclose(net._states["synapse0.g"].value, decayed, rtol=1e-5)
+
+
+REFUSED = {
+    "a drive": (lambda N: [PoissonInput(N, n=10, rate=10 * u.Hz, weight=1 * u.mV, synapse=Delta())], "is drawn in each step"),
+    "a long delay": (lambda N: [Projection(N, np.eye(5) * u.mV, Delta(), N, delay=30 * u.ms)], "a delay is 300 steps"),
+    "another backend": (
+        lambda N: [Projection(N, be.CSR.fromdense(np.eye(5) * u.mV, backend="xla"), Delta(), N)],
+        "asks for the backend 'xla'",
+    ),
+    "the dense path": (lambda N: [Projection(N, np.eye(5) * u.mV, Delta(), N, path="dense")], 'has path="dense"'),
+}
+
+
+@pytest.mark.parametrize("parts, why", REFUSED.values(), ids=REFUSED)
+def test_other_networks_run_step_by_step_and_say_why(parts, why):
+    N = LIF(5, name="N")
+    net = Network(N, *parts(N))
+    net._set_dt(0.1 * u.ms)
+    many, said = net._launched("triton")
+    assert many is None and why in said
+
+
+def test_parameters_of_each_neuron_run_step_by_step():
+    net = Network(LIF(5, tau=np.arange(10, 15) * u.ms, name="N"), dt=0.1 * u.ms)
+    many, said = net._launched("triton")
+    assert many is None and "LIF(5, name='N')" in said
