@@ -63,7 +63,7 @@ def imports_of(module: str) -> set[str]:
 def test_the_map_names_what_there_is():
     for place in MAP:
         assert (PACKAGE / place).exists(), place
-    assert {"core/", "formats/", "backends/xla/", "backends/numba/", "projections/"} <= MAP.keys()
+    assert {"core/", "formats/", "backends/xla/", "backends/numba/", "backends/triton/", "projections/"} <= MAP.keys()
 
 
 def test_every_arrow_points_down():
@@ -105,6 +105,7 @@ for cls in (be.Dense, be.COO, be.CSR, be.CSC, be.FixedPostNumConn):
     np.testing.assert_array_equal(be.EventArray([1, 0]) @ A, M[0])
     np.testing.assert_array_equal(jax.grad(lambda w: (be.EventArray([1, 0]) @ A.with_data(w)).sum())(A.data).sum(), 3)
     assert be.explain("propagate", A).backend == "xla" and {said!r} in str(be.explain("propagate", A))
+assert be.explain("propagate", A, platform="cuda").backend == "xla"
 J = be.JITCNormalR((1.0, 0.1, 0.5, 1), shape=(20, 30))
 np.testing.assert_allclose(be.EventArray(np.ones(20)) @ J, J.todense().sum(0), rtol=1e-5)
 N = LIF(50, V_th=-50 * u.mV, V_init=-51 * u.mV, name="N")
@@ -128,16 +129,17 @@ else:
     ],
     ids=["folder and line", "folder only"],
 )
-def test_without_the_numba_folder_everything_runs_on_xla(tmp_path, line, error, words, said):
+def test_without_the_other_folders_everything_runs_on_xla(tmp_path, line, error, words, said):
     """A backend is a folder and a line of the table."""
     copy = tmp_path / "brainevent"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(copy / "backends" / "numba")
     table = copy / "core" / "table.py"
-    if not line:
-        text = re.sub(r'^    "numba": .*\n', "", table.read_text(), flags=re.MULTILINE)
-        assert text != table.read_text()
-        table.write_text(text)
+    for name in ("numba", "triton"):
+        shutil.rmtree(copy / "backends" / name)
+        if not line:
+            text = re.sub(rf'^    "{name}": .*\n', "", table.read_text(), flags=re.MULTILINE)
+            assert text != table.read_text()
+            table.write_text(text)
     script = WITHOUT.format(root=str(tmp_path), error=error, words=words, said=said)
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

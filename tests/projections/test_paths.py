@@ -27,6 +27,13 @@ BY_TARGET = {name: "gather" for name in tables.DRAWN if name.endswith("C")}
 COUNTED = {
     ("numba", "event"): {"CSR": "event", "FixedPostNumConn": "event", "Dense": "event"} | BY_SOURCE,
     ("numba", "dense"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_TARGET,
+    ("triton", "event"): dict.fromkeys(BY_ROW, "event") | BY_SOURCE,
+    ("triton", "dense"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_TARGET,
+    ("triton", "auto"): dict.fromkeys(tables.STORED, "gather")
+    | {"Dense": "dense"}
+    | dict.fromkeys(BY_ROW, "event")
+    | BY_SOURCE
+    | BY_TARGET,
     ("xla", "event"): BY_SOURCE,
     ("xla", "dense"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_TARGET,
     ("xla", "auto"): dict.fromkeys(tables.STORED, "gather") | {"Dense": "dense"} | BY_SOURCE | BY_TARGET,

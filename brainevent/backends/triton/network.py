@@ -37,9 +37,10 @@ for _operation, _class, _run in (
 
 @kernel("deposit", Compressed)
 def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
-    """From the lines that spiked, or, if they are the targets', into all of them."""
+    """From the lines that spiked; into all of them if they are the targets', or if the dense path is asked for by name."""
     if A.major == 1 and path == "event":
         raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
+    A = mirror if path == "dense" and mirror is not None else A
     return add_arriving(target, A, spikes, decay, window), counts.at[TAKEN.index("gather" if A.major else "event")].add(1)
 
 
