@@ -123,7 +123,8 @@ class Network(brainstate.nn.Module):
     @property
     def first_step(self) -> int:
         """The number of the step that comes next, counted from 0."""
-        return step_of(self._states["step"].value)
+        with transfers():
+            return step_of(self._states["step"].value)
 
     def _keep(self, values):
         """Set states of the network itself; one that is there stays the same object, which compiled functions hold on to."""

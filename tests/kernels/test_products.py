@@ -17,6 +17,7 @@ from tables import (
     FORMATS,
     HERE,
     HOMOGENEOUS,
+    INTERPRETED,
     MAIN,
     NSE,
     PLATFORM,
@@ -52,12 +53,13 @@ LONG_IN_XLA = {"JITCHomoR": FULL[:1], "JITCNormalC": FULL[3:], "JITCUniformR": F
 
 
 def within_reason(name, backend, x):
-    """`(operands, kinds and sides of the long laws)`. XLA compiles a walk for a third of a second, and the laws have hundreds of them.
+    """`(operands, kinds and sides of the long laws)`. XLA compiles a walk for a third of a second, Triton's interpreter takes as
+    long to run one, and the laws have hundreds of them.
 
     So each just-in-time class has there what its lines scatter and what they gather, and one class of each kind the long laws on one of
     the two: the rules of the primitives, which the long laws are about, know no formats.
     """
-    if name not in DRAWN or backend != "xla":
+    if name not in DRAWN or not (backend == "xla" or (backend == "triton" and INTERPRETED)):
         return x, FULL
     full = LONG_IN_XLA.get(name, [])
     return {key: x[key] for key in (*FULL[:2], *full)}, full

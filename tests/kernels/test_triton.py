@@ -103,7 +103,7 @@ def network(kind: str):
 def spikes_of(kind, backend, **options):
     """Steps and ids of every population in two runs that follow each other, V at the end, and the network."""
     net, populations, inputs = network(kind)
-    runs = [net.run(4 * u.ms, dt=0.1 * u.ms, inputs=inputs, backend=backend, progress=False, **options) for _ in range(2)]
+    runs = [net.run(3 * u.ms, dt=0.1 * u.ms, inputs=inputs, backend=backend, progress=False, **options) for _ in range(2)]
     found = [np.asarray(u.get_mantissa(part)) for run in runs for p in populations for part in run.spikes(p)]
     return found, [np.asarray(p.V.value.mantissa) for p in populations], net
 
@@ -112,7 +112,7 @@ def spikes_of(kind, backend, **options):
 def test_many_steps_in_one_launch_give_the_spikes_of_xla(kind):
     """The arithmetic is rounded elsewhere (1e-4 mV after 100 steps), no V is that close to threshold here: the same spikes."""
     (want, V, _), (got, W, net) = spikes_of(kind, "xla"), spikes_of(kind, "triton")
-    assert sum(a.size for a in want) > 50
+    assert sum(a.size for a in want) > 30
     for a, b in zip(want, got):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(V, W):
@@ -129,7 +129,7 @@ def test_a_launch_a_step_gives_the_same_spikes():
     N = populations[0]
     inputs = inputs | {N: lambda t: 200 * u.pA + 0 * u.pA * u.math.sin(t / (1 * u.ms))}
     options = {"dt": 0.1 * u.ms, "inputs": inputs, "backend": "triton", "progress": False}
-    runs = [net.run(4 * u.ms, record=[*(p.spikes for p in populations), N[:3].V], **options) for _ in range(2)]
+    runs = [net.run(3 * u.ms, record=[*(p.spikes for p in populations), N[:3].V], **options) for _ in range(2)]
     for a, b in zip(want, [np.asarray(u.get_mantissa(part)) for run in runs for p in populations for part in run.spikes(p)]):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(V[0], N.V.value.mantissa)
