@@ -1,6 +1,7 @@
 """Networks of built-in models as one line of neurons, for a backend that runs many steps in one launch (`core/launch.py`)."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,12 @@ from ..core.launch import LARGE, MANY, MOST_DELAY, SMALL, WEIGHT_BITS, Layout, L
 from ..core.path_choice import TAKEN
 from ..core.table import Choice
 from ..core.updates import packed_size
+from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .clock import Clock
 from .schedule import Schedule
+
+MOST_RING = 4 << 30  # bytes of the deposits under way
 
 
 class NotServed(Exception):
@@ -62,11 +66,13 @@ class Launches:
             kept=1 << longest.bit_length(),
             most=most,
         )
-        kinds = np.repeat(np.arange(len(sizes)), [size // block for size in padded]).astype(np.int32)
-        ends = np.repeat([self.offsets[p.label] + p.size for p in schedule.populations], [size // block for size in padded]).astype(
-            np.int32
-        )
-        self.model = Model(jnp.asarray(self._parameters(channels, units)), jnp.asarray(kinds), jnp.asarray(ends), *synapses)
+        if 4 * self.layout.ring > MOST_RING:
+            raise NotServed(f"a ring of {self.layout.slots} steps would take {4 * self.layout.ring / 1e9:.3g} GB")
+        counts = [size // block for size in padded]
+        kinds = np.repeat(np.arange(len(sizes)), counts)
+        ends = np.repeat([self.offsets[p.label] + p.size for p in schedule.populations], counts)
+        tables = self._parameters(channels, units), kinds.astype(np.int32), ends.astype(np.int32)
+        self.model = Model(*map(jnp.asarray, tables), *synapses)
 
     def _channels(self) -> dict[int, int | None]:
         """The channel of each synapse, by its index: the number among those of its population, None for jumps of V."""
@@ -103,9 +109,10 @@ class Launches:
                 raise NotServed(f"the synapses of {projection.name} are drawn in each step, not stored")
             if matrix.backend not in (None, self.backend):
                 raise NotServed(f"{projection.name} asks for the backend {matrix.backend!r}")
-            if projection.path == "dense":
-                raise NotServed(f'{projection.name} has path="dense"')
-            csr = matrix.tocsr()
+            by_row = isinstance(matrix, Compressed) and matrix.major == 0
+            if projection.path == "dense" or (projection.path == "event" and not by_row):
+                raise NotServed(f'{projection.name} has path="{projection.path}"')
+            csr: Any = matrix.tocsr()
             indptr, indices, data = np.asarray(csr.indptr), np.asarray(csr.indices), np.asarray(csr.data, np.float64).reshape(-1)
             channel = self.channel[self.schedule.synapse_of(projection)]
             channel = channels if channel is None else channel
@@ -132,10 +139,10 @@ class Launches:
         largest: dict[tuple[int, int], float] = {}
         for _, channel, here, _, _, data, _ in parts:
             key = channel, self._block_of(here)
+            if not np.isfinite(data).all():
+                raise NotServed("a weight is not finite")
             largest[key] = max(largest.get(key, 0.0), float(np.abs(data).max(initial=0.0)))
         for (channel, block), size in largest.items():
-            if not np.isfinite(size):
-                raise NotServed("a weight is not finite")
             exponent = np.frexp(size)[1] if size else 0
             units[channel, self._blocks_of(block)] = 2.0 ** (exponent - WEIGHT_BITS)
 

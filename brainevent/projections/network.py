@@ -274,7 +274,7 @@ class Network(brainstate.nn.Module):
         if self._dt is None or kernel_for(None)[0] is None:
             return ""
         many, why = self._launched(None)
-        return f"loop: {'many steps in one launch' if many is not None else 'one step after another'} ({why})"
+        return f"loop: one step after another: {why}" if many is None else f"loop: many steps in one launch, by {many.backend}"
 
     def _loop(self, external, recorder, backend):
         """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""

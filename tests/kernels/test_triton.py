@@ -154,6 +154,10 @@ REFUSED = {
         lambda N: [Projection(N, be.CSR.fromdense(np.eye(5) * u.mV, backend="xla"), Delta(), N)],
         "asks for the backend 'xla'",
     ),
+    "the event path by column": (
+        lambda N: [Projection(N, be.CSC.fromdense(np.eye(5) * u.mV), Delta(), N, path="event")],
+        'has path="event"',
+    ),
     "the dense path": (lambda N: [Projection(N, np.eye(5) * u.mV, Delta(), N, path="dense")], 'has path="dense"'),
 }
 
