@@ -138,7 +138,8 @@ def requested(A=None) -> str | None:
 
 def current_platform() -> str:
     """The platform that computations go to by default: "cpu", "cuda", "rocm" or "tpu"."""
-    return jax.default_backend().replace("gpu", "cuda")
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]  # a device, a platform, or None
+    return str(jax.default_backend() if device is None else getattr(device, "platform", device)).replace("gpu", "cuda")
 
 
 def is_scalar(w) -> bool:

@@ -21,6 +21,7 @@ import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
 from brainevent.backends.numba.kernels.operands import span
 from brainevent.connectivity import as_ids
+from brainevent.core import table, updates
 
 
 def loss(A, w, x, y):
@@ -56,6 +57,15 @@ def test_automatic_choice_and_its_reason(name):
                 assert calls_numba(jax.grad(loss, (1, 3)), case.A, *operands(case)) is (backend == "numba")
     for platform in ("cuda", "rocm", "tpu"):
         assert be.explain("propagate", build(name, dtype=np.float32).A, platform=platform).backend == "xla"
+
+
+@pytest.mark.parametrize("device", [lambda: "cpu", lambda: jax.devices("cpu")[0]], ids=["by name", "itself"])
+def test_the_default_device_decides(device):
+    """Also on a machine with a GPU: what a network updates in place has no platform of its own."""
+    assert table.current_platform() == jax.default_backend().replace("gpu", "cuda")
+    with jax.default_device(device()):
+        assert table.current_platform() == "cpu"
+        assert updates.pack(jnp.ones(64, bool)).tolist() == [255] * 8
 
 
 @needs_numba
