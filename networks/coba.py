@@ -20,7 +20,8 @@ def build(scale: float = 1.0, seed: int = 42, *, format: str = "auto") -> Model:
     Args:
       scale: 1 for 4,000 neurons. A neuron gets 80 synapses on average at any scale (at least 80 neurons), so that the rate stays.
       seed: of connections and initial values.
-      format: how synapses are stored, a word of `brainevent.projections.FORMATS`; "jit" stores none. All give the same spikes.
+      format: how synapses are stored, a word of `brainevent.projections.FORMATS`; "jit" stores none. All give the same network and, on a
+        CPU, the same spikes.
     """
     n = round(4000 * scale)
     N = LIF(

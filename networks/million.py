@@ -27,7 +27,8 @@ def build(scale: float = 1.0, seed: int = 42, *, format: str = "jit") -> Model:
     Args:
       scale: 1 for 1,000,000 neurons. A neuron gets 1,000 synapses on average at any scale (at least 1,000 neurons).
       seed: of connections and initial values.
-      format: how synapses are stored, a word of `FixedProb(format=...)`; "jit" stores none. All give the same spikes.
+      format: how synapses are stored, a word of `FixedProb(format=...)`; "jit" stores none. All give the same network and, on
+        a CPU, the same spikes.
     """
     n = round(1_000_000 * scale)
     N = LIF(
