@@ -29,6 +29,14 @@ def pytest_cmdline_main(config):
             option.dist = "worksteal"  # some tests take half a minute: whoever is done takes from the others
 
 
+def pytest_configure(config):
+    """What XLA has compiled is kept in pytest's cache, so that the processes share it, and the next run finds it."""
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(scope="module")
 def x64():
     """float64 for a module of tests: arrays are as wide as they say, so that oracles are exact to 1e-12."""
@@ -44,14 +52,21 @@ def rolled():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def quick():
-    """XLA optimises little: for modules whose programs are many and small, and whose sums are compared within a rounding."""
-    before = jax.config.read("jax_disable_most_optimizations")
+    """XLA optimises little: most tests run many small programs once, and compare sums within a rounding."""
     jax.config.update("jax_disable_most_optimizations", True)
-    with set_xla_metadata(brainevent_test="quick"):
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def optimised():
+    """XLA optimises as for users: for bits that must not depend on it, for memory, and for networks that run long."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    with set_xla_metadata(brainevent_test="optimised"):  # part of the key of what jax has compiled
         yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session", autouse=tables.PLATFORM != tables.OWN_PLATFORM)

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # of large programs that run once
-
 
 def tolerance(dtype, terms: int) -> float:
     """Relative to the largest term: `terms` roundings of a sum in that dtype, and as many of the products in it."""

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import assert_close
-from tables import DRAWN, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, SHAPES, STORED, build
+from tables import DRAWN, DRAWN_BACKENDS, FORMATS, HERE, HOMOGENEOUS, LISTED, MAIN, NSE, PROB, SHAPES, STORED, build
 
 import brainevent as be
 from brainevent.formats import jit_connectivity
 
-pytestmark = pytest.mark.usefixtures("quick", "x64")
+pytestmark = pytest.mark.usefixtures("x64")
 
 
 def assert_same_matrix(A, want, cls=None):
@@ -368,8 +368,7 @@ def test_built_under_jit(name):
 
 
 @pytest.mark.usefixtures("rolled")
-@pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name, backend", DRAWN_BACKENDS)
 def test_drawn_under_jit(name, backend):
     """From traced parameters and seeds: stored with a given number of places, dense, one seed after another by vmap."""
     cls, parameters = DRAWN[name]

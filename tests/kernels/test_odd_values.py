@@ -15,8 +15,6 @@ from tables import HERE
 
 import brainevent as be
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 M = np.array([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]], np.float32)
 A = be.CSR.fromdense(M)
 S = be.CSR.fromdense(np.eye(3))

@@ -12,8 +12,6 @@ from tables import ACTIVE, HERE, MAIN, STORED
 
 import brainevent as be
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SIZES = (MAIN, (0, 3), (3, 0), (20, 9))
 LAYOUTS = ("dense pre", "dense post", "csr pre", "csr post")
 

@@ -8,8 +8,6 @@ import pytest
 
 import brainevent as be
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 FORMATS = [be.Dense, be.COO, be.CSR, be.CSC, be.FixedPostNumConn, be.FixedPreNumConn]
 rng = np.random.default_rng(0)
 MATRIX = (rng.random((6, 6)) * (rng.random((6, 6)) < 0.5) + 2 * np.eye(6)).astype(np.float32)  # diagonally dominant enough: condition < 10

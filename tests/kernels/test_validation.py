@@ -8,12 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import assert_close
-from tables import DRAWN, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build, needs_numba
+from tables import DRAWN, DRAWN_BACKENDS, FORMATS, HERE, LISTED, MAIN, NSE, STORED, build, needs_numba
 
 import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
-
-pytestmark = pytest.mark.usefixtures("quick")
 
 I, F = np.array, np.array
 ONES = np.ones(3)
@@ -309,8 +307,7 @@ def test_seeds_are_words():
 
 
 @pytest.mark.usefixtures("rolled")
-@pytest.mark.parametrize("name", DRAWN)
-@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("name, backend", DRAWN_BACKENDS)
 def test_extreme_probabilities_are_exact(name, backend):
     cls, parameters = DRAWN[name]
     for shape in (MAIN, (1, 1), (0, 3), (3, 0)):

@@ -13,6 +13,8 @@ from tables import needs_fixed_order
 
 from networks import brunel, coba, command_line, cuba, million
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 ROOT = Path(__file__).parents[2]
 
 

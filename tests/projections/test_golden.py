@@ -9,6 +9,7 @@ import pytest
 
 from brainevent.projections import COBA, CUBA, LIF, Delta, Expon, FromPairs, Network, Projection
 
+pytestmark = pytest.mark.usefixtures("optimised")
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 UNITS = {"coba": u.nS, "cuba": u.pA, "delta": u.mV}
 

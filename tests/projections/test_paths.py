@@ -45,8 +45,12 @@ CASES = [  # weights, decay, dtype
     ("one", "array", np.float64),
     ("each", "scalar", np.float32),
 ]
-# a walk takes seconds to compile: just-in-time formats have the first case and the last
-ROWS = [(name, *case) for name in tables.FORMATS for case in (CASES[:1] + CASES[-1:] if name in tables.DRAWN else CASES)]
+# a walk takes seconds to compile: just-in-time formats have the first case and the last, and so has what XLA does to all formats alike
+ROWS = [
+    (name, *case, backend)
+    for name, backend in tables.FORMAT_BACKENDS
+    for case in (CASES[:1] + CASES[-1:] if name in tables.DRAWN or backend == "xla" else CASES)
+]
 HALF = path_choice.Costs((1.0,) * 3, gather=(0.5,) * 3, row=1.0, product=0.5)  # the paths change places where half of the work is due
 
 
@@ -90,8 +94,7 @@ def counted(name, backend, path, A, spikes):
     return "gather"
 
 
-@pytest.mark.parametrize("backend", tables.HERE)
-@pytest.mark.parametrize("name, weights, decay, dtype", ROWS, ids=lambda v: getattr(v, "__name__", str(v)))
+@pytest.mark.parametrize("name, weights, decay, dtype, backend", ROWS, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_every_path_gives_the_dense_sums(name, weights, decay, dtype, backend, half_costs):
     A = case_of(name, weights, dtype, backend).A
     dense = np.asarray(A.todense(), np.float64)
