@@ -5,6 +5,7 @@ step reads, so that XLA never has a reason to copy. Everywhere else plain XLA do
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +137,96 @@ def add_arriving(target, A, spikes, decay, window):
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
     return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=True))
+
+
+class Delays(NamedTuple):
+    """The delay of every synapse of a connectivity by row, in the order of its weights; they ascend within a row.
+
+    steps: uint8 or uint16 (nse,). tally: int32 (longest + 2,), `tally[d]` being how many synapses have a delay below d.
+    """
+
+    steps: jax.Array
+    tally: jax.Array
+
+
+def enqueue(ring, counts, A, delays: Delays, spikes, place, *, window):
+    """Add what the spikes will deliver to a ring of due input, every synapse into the slot of its own delay.
+
+    Args:
+      ring: plain floats (slots, size of the post population), a power of two of slots, more than the longest delay; updated in place
+        where the backend can.
+      counts: int32 (3,), how often each path of `TAKEN` ran; updated.
+      A: a connectivity of plain weights by row, shape (n_pre, n_post).
+      spikes: bool (size of the pre population,).
+      place: int32 scalar, the number of this step, modulo 2^32.
+      window: as for `deposit`.
+
+    Returns:
+      `(ring, counts)`.
+    """
+    return _enqueue(_choose("enqueue", A, ring.dtype), window, ring, counts, A, delays, spikes, place)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _enqueue(run, window, ring, counts, A, delays, spikes, place):
+    return run(ring, counts, A, delays, spikes, place, window=window)
+
+
+@_enqueue.defjvp
+def _enqueue_jvp(run, window, primals, tangents):
+    """Linear in the ring and in the weights."""
+    ring, counts, A, delays, spikes, place = primals
+
+    def plain(ring, A):
+        return add_later(ring, A, delays, spikes, place, window)
+
+    tangent = jax.jvp(plain, (ring, A), (tangents[0], tangents[2]))[1]
+    return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
+
+
+def add_later(ring, A, delays: Delays, spikes, place, window):
+    """The same by plain indexing, with the derivatives of it."""
+    row, col = A.coordinates()
+    weights = jnp.where(spikes[window[0] : window[1]][row], A.data, 0)
+    return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
+
+
+def collect(target, ring, place, *, decay=None):
+    """Let the target decay, add the input that is due in this step, and empty its slot.
+
+    Args:
+      target: plain floats (n,), and ring (slots, n); updated in place where the backend can.
+      place: int32 scalar, the number of this step, modulo 2^32.
+      decay: a factor on the target, scalar or one a neuron; None for no decay.
+
+    Returns:
+      `(target, ring)`.
+    """
+    return _collect(_choose("collect", dtype=target.dtype), target, ring, place, decay)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _collect(run, target, ring, place, decay):
+    return run(target, ring, place, decay=decay)
+
+
+@_collect.defjvp
+def _collect_jvp(run, primals, tangents):
+    """Linear in the target and in the ring."""
+    target, ring, place, decay = primals
+    d_target, d_ring, _, d_decay = tangents
+
+    def plain(target, ring, decay):
+        return take_due(target, ring, place, decay)
+
+    return _collect(run, *primals), jax.jvp(plain, (target, ring, decay), (d_target, d_ring, d_decay))[1]
+
+
+def take_due(target, ring, place, decay):
+    """The same by plain indexing, with the derivatives of it."""
+    slot = place & (ring.shape[0] - 1)
+    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
+    return target + ring[slot], ring.at[slot].set(0)
 
 
 def strengthen(A, w, spikes, trace, *, axis: int, places=None):

@@ -85,6 +85,16 @@ class Compressed(Connectivity):
         new._set(**(kept | {"shape": self.shape[::-1]}))
         return new
 
+    def reordered_within_lines(self, order):
+        """The same matrix, its synapses stored in another order that keeps them in their lines.
+
+        Args:
+          order: integers (nse,), the place where each stood.
+        """
+        indices, shape = np.asarray(self.indices).reshape(-1)[order], self.indices.shape
+        data = self.data if is_scalar(u.get_mantissa(self.data)) else self.data.reshape(-1)[order].reshape(shape)
+        return self.replace(data=data, indices=jnp.asarray(indices.reshape(shape)), ordered=False)
+
     def regrouped(self):
         """The same matrix grouped by the other axis (CSR as CSC and back); a counting sort on the host, so not under jit."""
         import scipy.sparse  # slow to import, and only needed here

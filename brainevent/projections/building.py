@@ -2,10 +2,13 @@
 
 import zlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import brainunit as u
 import numpy as np
 
+from .. import Connectivity
+from ..core.updates import Delays
 from .guards import warn
 from .inputs import PoissonInput
 from .population import Population
@@ -81,10 +84,18 @@ def generator(seed: int, *words: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])
 
 
-def device_matrix(projection: Projection):
-    """`(matrix, mirror)` with plain weights, as a delivery takes them; the mirror only where gathering may pay."""
+class Delivery(NamedTuple):
+    """What a delivery takes of a projection: the matrix of plain weights; the same by target, where gathering may pay; delays, one each."""
+
+    matrix: Connectivity
+    mirror: Connectivity | None
+    delays: Delays | None
+
+
+def delivery_of(projection: Projection) -> Delivery:
+    """The matrix of a projection as a network holds it."""
     matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
-    return matrix, matrix.by_target(projection.path)
+    return Delivery(matrix, None if projection.each_delayed else matrix.by_target(projection.path), projection.delays)
 
 
 def warn_of_odd_strength(projection: Projection):

@@ -29,7 +29,7 @@ class Launches:
     Args:
       choice: the kernel, from `kernel_for`.
       schedule: populations, synapses and projections, whose dt is known.
-      matrices: `(matrix, mirror)` of each projection, plain weights.
+      matrices: a `building.Delivery` of each projection.
 
     Raises:
       NotServed: a model, a parameter, a drive or a matrix that no kernel knows.
@@ -50,6 +50,9 @@ class Launches:
         channels = max((1 + c for c in self.channel.values() if c is not None), default=0)
         jumps = any(c is None for c in self.channel.values())
         rows = list(zip(schedule.projections, matrices))
+        for projection in schedule.projections:
+            if not projection.one_delay:
+                raise NotServed(f"{projection.name} has delays that differ")
         steps = [p.delay_steps(schedule.dt) for p in schedule.projections]
         if max(steps, default=0) > MOST_DELAY:
             raise NotServed(f"a delay is {max(steps)} steps, more than {MOST_DELAY}")
@@ -104,7 +107,7 @@ class Launches:
     def _merged(self, rows, steps, channels, units):
         """All projections as one matrix by row: `(starts, targets, weights, delays)` and the length of the longest row."""
         parts, lengths = [], np.zeros(self.n, np.int64)
-        for (projection, (matrix, _)), delay in zip(rows, steps):
+        for (projection, (matrix, *_)), delay in zip(rows, steps):
             if isinstance(matrix, JITConnectivity):
                 raise NotServed(f"the synapses of {projection.name} are drawn in each step, not stored")
             if matrix.backend not in (None, self.backend):

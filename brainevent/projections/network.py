@@ -12,7 +12,7 @@ import numpy as np
 from ..core import path_choice, table
 from ..core.launch import kernel_for
 from ..formats.jit_connectivity import JITConnectivity
-from .building import check_new, check_own, device_matrix, generator, numbered, populations_of, take_over, warn_of_odd_strength
+from .building import check_new, check_own, delivery_of, generator, numbered, populations_of, take_over, warn_of_odd_strength
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
 from .guards import one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
@@ -23,7 +23,7 @@ from .population import plain_state
 from .projection import Projection
 from .recording import Recorder, Run
 from .running import Chunks, kept_loop, not_finite, step_by_step
-from .schedule import Schedule
+from .schedule import Schedule, moved
 from .summary import summary
 from .units import check_sign, scalar, steps_of, warn_of_rounding
 from .values import flag
@@ -81,9 +81,9 @@ class Network(brainstate.nn.Module):
         drives = sorted(self.drives, key=PoissonInput.order)
         keys = [" ".join(words) for words in numbered(repr(drive) for drive in drives)]
         for projection, words in zip(ordered, numbered(projection.seed_words() for projection in ordered)):
-            projection.build(generator(self.seed, "synapses", *words), generator(self.seed, "weights", *words))
+            projection.build(*(generator(self.seed, what, *words) for what in ("synapses", "weights", "delays")))
         self.schedule = Schedule(self.populations, ordered, drives, keys)
-        self._matrices = [device_matrix(projection) for projection in ordered]
+        self._matrices = [delivery_of(projection) for projection in ordered]
         take_over(self.populations, self)
         self.reset()
         for projection in self.projections:
@@ -98,9 +98,36 @@ class Network(brainstate.nn.Module):
 
     def refresh_matrix(self, projection):
         """Take over the weights that were set on a projection."""
-        self._matrices[self.schedule.projections.index(projection)] = device_matrix(projection)
+        self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
         self._launches.clear()
         warn_of_odd_strength(projection)
+
+    def refresh_delay(self, projection, delay):
+        """Take over the delay that was set on a projection. Spikes that are under way, of all projections of that population, become the
+        input that is due at their targets, and arrive when they were to.
+        """
+        with transfers():
+            delay = projection.fitting(delay)
+            if self._dt is not None:
+                delay.check_step(self._dt)
+                kept = {key: state.value for key, state in self._states.items()}
+                self._keep(self.schedule.under_way(kept, self._matrices, projection.pre.population, self.first_step))
+            projection.take_delay(delay, self._dt)
+            self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
+            for key, ring in (self.schedule.rings() if self._dt is not None else {}).items():
+                self._keep({key: self._grown(key, ring)})
+            self._loops.clear()
+            self._launches.clear()
+
+    def _grown(self, key, ring):
+        """A ring that holds what the one of that name does, and is at least as large as the one given."""
+        if key not in self._states:
+            return ring
+        now = self._states[key].value
+        if now.shape[0] >= ring.shape[0]:
+            return now
+        first = self.first_step
+        return moved(now, ring.shape[0], first if key.startswith("due.") else first - now.shape[0])
 
     def nbytes(self, projection) -> int:
         """Bytes that the synapses of a projection take, the copy grouped by target included where there is one; 0 if none is stored."""
@@ -117,7 +144,10 @@ class Network(brainstate.nn.Module):
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())
         if self._dt is not None:
-            self._keep(self.schedule.rings())
+            rings = self.schedule.rings()
+            for key in [key for key in self._states if key.startswith("due.") and key not in rings]:
+                del self._states[key]
+            self._keep(rings)
         self._path_counts = [np.zeros(len(path_choice.TAKEN), np.int64) for _ in self.projections]
 
     @property
@@ -158,7 +188,12 @@ class Network(brainstate.nn.Module):
         if self._dt is None:
             for part in (*self.projections, *self.populations):
                 part.check_step(number)
+            rounded = [projection.rounded_delays(number) for projection in self.projections]
             self._dt = self.schedule.dt = number
+            for projection, steps in zip(self.projections, rounded):
+                if steps is not None:
+                    projection.sort_delays(steps)
+                    self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
             self._keep(self.schedule.rings())
 
     def _collect(self):
@@ -264,6 +299,8 @@ class Network(brainstate.nn.Module):
 
     def _launched(self, backend):
         """`(Launches, why)` for a backend that runs many steps in one launch, or None and why the network runs step by step."""
+        if changed := [key for key in self._states if key.startswith("due.") and key not in self.schedule.rings()]:
+            return None, f"spikes under way by a delay that was changed are kept as the input that is due ({len(changed)} rings)"
         key = backend or table.requested(), table.current_platform()
         if key not in self._launches:
             self._launches[key] = launches(self.schedule, self._matrices, backend)

@@ -1,5 +1,6 @@
 """`Projection`: the spikes of one population, through a connectivity and a synapse, onto another."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -9,15 +10,19 @@ import numpy as np
 
 from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import path_choice
+from ..core.table import is_scalar
+from ..core.updates import Delays
+from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
+from .delays import Delay, by_delay
 from .distributions import Distribution
 from .parameters import describe, digest, with_unit
 from .plotting import plot_matrix
 from .population import as_view
-from .rules import FromMatrix, OneToOne, Rule
+from .rules import FromMatrix, FromPairs, OneToOne, Rule
 from .rules.random import distribution_of, lowest_weight, redrawn
 from .synapses.base import Synapse
-from .units import check_sign, inside, plain, scalar, warn_of_rounding, whole_steps
+from .units import inside, plain
 from .values import in_network_precision, kept, name_of, real_array, word
 
 
@@ -30,7 +35,9 @@ class Projection:
         scipy.sparse array, a 2-D array or Quantity (whose zeros are no synapses).
       synapse: `Expon(...)`, `Delta()`, ...; projections with equal synapses onto one population share one state.
       post: a population, or a slice of one.
-      delay: from a spike to its effect, a time; rounded to steps. None: the spike acts on V in the next step, as in Brian2.
+      delay: from a spike to its effect, rounded to steps: a time, an array of one a synapse in the order of `pairs` or of one a pre
+        neuron (where as many synapses as neurons make that doubtful, of shape (n_pre, 1)), or a distribution of one a synapse, which
+        is drawn again where it gives less than 0. None: the spike acts on V in the next step, as in Brian2.
       path: "event" delivers from the neurons that spiked, "dense" takes the full product, "auto" whichever a cost model says is
         cheaper in this time step.
       name: used in summaries and errors; made from the populations if left out.
@@ -62,7 +69,10 @@ class Projection:
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
         if not isinstance(weight, Distribution):
             self._plain(weight)
-        self._delay = self._checked_delay(delay)
+        self._delay = Delay.given(delay, f"{self.name}: delay")
+        self._check_delay(self._delay)
+        self._steps: Delays | None = None
+        self._given = None
         self._places = None
         self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None
@@ -93,13 +103,15 @@ class Projection:
             raise ValueError(f"{self.name}: the matrix has shape {shape}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})")
         return (None, connectivity) if isinstance(connectivity, Connectivity) else (FromMatrix(connectivity), None)
 
-    def _checked_delay(self, delay):
-        if delay is None:
-            return 0.0
-        what = f"{self.name}: delay"
-        number = scalar(delay, u.ms, what, "one time for the projection (a delay per synapse is not served)")
-        check_sign(number, delay, what, "a time of at least 0 ms", zero=True)
-        return number
+    def _check_delay(self, delay: Delay):
+        """Raise if every synapse is to have a delay of its own and the format has no place for them."""
+        word = self.rule.format if self.rule is not None else "jit" if isinstance(self._matrix, JITConnectivity) else "auto"
+        if delay.each and self.path == "dense":
+            raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
+        if delay.each and word not in ("auto", "csr", "fixed"):
+            raise ValueError(
+                f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron'
+            )
 
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
@@ -113,10 +125,26 @@ class Projection:
         """Where the projection comes among others, whatever the order in which they were written; by weight and format last."""
         rule = {} if self.rule is None else {field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)}
         weight, word = rule.pop("weight", None), rule.pop("format", "")
-        return self.seed_words(), digest(self.synapse, self._delay, *rule.values()), digest(weight, self._matrix), word, self.path
+        return self.seed_words(), digest(self.synapse, self._delay.times, *rule.values()), digest(weight, self._matrix), word, self.path
 
-    def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator) -> None:
-        """Sample the rule and store the synapses in the format asked for (a network calls this)."""
+    def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator, delay_rng: np.random.Generator) -> None:
+        """Sample the rule, store the synapses in the format asked for, and draw the delays (a network calls this)."""
+        self._connect(structure_rng, weight_rng)
+        self._delay_rng = delay_rng
+        self.take_delay(self.fitting(self._delay), None)
+
+    def fitting(self, delay: Delay) -> Delay:
+        """A delay that fits the number of synapses, or an error."""
+        size = -1 if isinstance(self._matrix, JITConnectivity) else self.n_synapses
+        delay = delay.fitted(self.pre.size, size)
+        self._check_delay(delay)
+        return delay
+
+    def _by_row(self) -> bool:
+        return isinstance(self._matrix, Compressed) and self._matrix.major == 0
+
+    def _connect(self, structure_rng, weight_rng):
+        """Make the matrix."""
         if self.rule is None:
             self._matrix = self._checked(self._matrix.with_data(self._in_inside_unit(self._matrix.data)))
             return
@@ -145,7 +173,7 @@ class Projection:
         """The sampled synapses in the format that the rule names, or that suits their density."""
         word = self.rule.format
         if word == "auto":
-            dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1]
+            dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1] and not self._delay.each
             word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if dense else "csr"
         if word == "csr":
             return csr
@@ -154,7 +182,8 @@ class Projection:
         return csr.to({"csc": CSC, "coo": Connectivity.formats["COO"], "dense": Dense}[word])
 
     def _fixed(self, csr):
-        for cls, counts in ((FixedPostNumConn, csr.degrees(0)), (FixedPreNumConn, csr.degrees(1))):
+        classes = (FixedPostNumConn, csr.degrees(0)), (FixedPreNumConn, csr.degrees(1))
+        for cls, counts in classes[:1] if self._delay.each else classes:
             if counts.size and (counts == counts[0]).all():
                 return csr.to(cls)
         raise ValueError(
@@ -173,11 +202,19 @@ class Projection:
 
     @property
     def weight(self):
-        """The weights as stored: a scalar Quantity, or one a synapse; of a just-in-time format a scalar or their distribution.
+        """A scalar Quantity, or one weight a synapse in the order of `pairs`; of a just-in-time format a scalar or their distribution.
 
         Assign a scalar or one a synapse, in the same dimension; to a just-in-time format a scalar, `Normal` or `Uniform`.
         """
-        return distribution_of(self.matrix) if isinstance(self.matrix, JITConnectivity) else self.matrix.data
+        if isinstance(self.matrix, JITConnectivity):
+            return distribution_of(self.matrix)
+        data = self.matrix.data
+        if is_scalar(u.get_mantissa(data)):
+            return data
+        order = self._in_order()
+        if isinstance(self.matrix, Dense):
+            return data[tuple(ids[order] for ids in self._dense_places())]
+        return data.reshape(-1)[order]
 
     @weight.setter
     def weight(self, value):
@@ -205,30 +242,134 @@ class Projection:
             self.network.refresh_matrix(self)
 
     def _placed(self, weights):
-        """Weights in the shape in which the format stores them; a dense matrix gets them where it has synapses."""
+        """Weights, one a synapse in the order of `pairs`, where the format stores them."""
         shape, given = self.matrix.weights_shape, jnp.shape(u.get_mantissa(weights))
         dense = isinstance(self.matrix, Dense)
-        if dense and self._places is None:  # found once, since a weight of 0 hides a synapse
-            self._places = np.nonzero(np.asarray(u.get_mantissa(self.matrix.data)))
-        n = self._places[0].size if self._places is not None else self.matrix.nse
-        if given not in ((), (1,), (n,), shape):
-            raise ValueError(f"{self.name}: weight has shape {given}, expected a scalar, or ({n},): one a synapse, as `matrix` orders them")
-        if dense and given != shape:
-            return u.math.zeros_like(self.matrix.data).at[self._places].set(weights)
-        return weights.reshape(shape) if given == (n,) else weights
+        n = self._dense_places()[0].size if dense else self.matrix.nse
+        if given not in ((), (1,), (n,)) and not (dense and given == shape):
+            raise ValueError(f"{self.name}: weight has shape {given}, expected a scalar, or ({n},): one a synapse in the order of `pairs()`")
+        if dense:
+            if given == shape:
+                return weights
+            order = self._in_order()
+            return u.math.zeros_like(self.matrix.data).at[tuple(ids[order] for ids in self._dense_places())].set(weights)
+        if given != (n,) or given == (1,):
+            return weights
+        order = self._in_order()
+        weights = weights if isinstance(order, slice) else u.math.zeros_like(weights).at[order].set(weights)
+        return weights.reshape(shape)
 
     @property
     def delay(self):
-        """The delay, a time."""
-        return self._delay * u.ms
+        """The delay: one time, one a pre neuron, or one a synapse in the order of `pairs`, rounded to dt once that is known.
 
-    def delay_steps(self, dt: float) -> int:
-        """`round(delay / dt)`, exact for multiples of dt."""
-        return whole_steps(self._delay, dt, f"{self.name}: delay")
+        Assign any of these, or a distribution, at any time: spikes that are under way arrive when they were to.
+        """
+        delay = self._delay
+        if not delay.each:
+            return delay.times * u.ms
+        if self._steps is None:
+            return delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse) * u.ms
+        return np.asarray(self._steps.steps)[self._in_order()] * self.network.schedule.dt * u.ms
+
+    @delay.setter
+    def delay(self, value):
+        delay = Delay.given(value, f"{self.name}: delay")
+        self._check_delay(delay)
+        if self.network is None:
+            self._delay = delay
+        else:
+            self.network.refresh_delay(self, delay)
+
+    def take_delay(self, delay: Delay, dt: float | None):
+        """Put a fitting delay in the place of the one there is, in steps of `dt` (ms) where that is known (a network calls this)."""
+        if delay.each and not self._by_row():
+            self._matrix = self._matrix.tocsr()
+        self._delay, self._steps = delay, None
+        steps = None if dt is None else self.rounded_delays(dt)
+        if steps is not None:
+            self.sort_delays(steps)
+
+    def rounded_delays(self, dt: float):
+        """Steps of `dt` (ms), int32 (n_synapses,), in the order of `pairs`; None where synapses have no delays of their own."""
+        if not self._delay.each:
+            return None
+        return self._delay.steps(dt, self._delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse))
+
+    def sort_delays(self, steps: np.ndarray):
+        """Store the synapses of a row by their delays, given as `rounded_delays` gives them."""
+        pairs, stored = self._in_order(), np.empty_like(steps)
+        stored[pairs] = steps
+        order, self._steps = by_delay(self.matrix, stored)
+        if isinstance(self.rule, FromPairs):
+            place = np.empty_like(order)
+            place[order] = np.arange(order.size)
+            self._given = place[pairs]
+        self._matrix = self.matrix.reordered_within_lines(order)
+
+    @property
+    def delays(self) -> Delays | None:
+        """The delay of every synapse in steps, as the matrix orders them; None where they have one together, or one a pre neuron."""
+        return self._steps
+
+    def delay_steps(self, dt: float):
+        """`round(delay / dt)`, exact for multiples of dt: one number, or int32 (n_pre,)."""
+        return self._delay.steps(dt)
+
+    @property
+    def one_delay(self) -> bool:
+        """Whether all synapses have one delay."""
+        return self._delay.one
+
+    @property
+    def each_delayed(self) -> bool:
+        """Whether every synapse has a delay of its own."""
+        return self._delay.each
 
     def check_step(self, dt: float) -> None:
-        """Warn if rounding to steps of `dt` (ms) moves the delay by more than 1 %."""
-        warn_of_rounding(self._delay, dt, f"{self.name}: delay")
+        """Raise if a delay is too long for steps of `dt` (ms), and warn if rounding to them moves one by more than 1 %."""
+        self._delay.check_step(dt)
+
+    def delay_text(self) -> str:
+        """For a table: one time, or from which to which."""
+        times = np.asarray(self.delay.to_decimal(u.ms))
+        if not times.ndim:
+            return f"{times:.4g} ms"
+        return f"{times.min():.4g} to {times.max():.4g} ms" if times.size else "-"
+
+    def pairs(self):
+        """`(pre, post)`, two integer arrays: the neurons of every synapse, counted from the start of the two views.
+
+        In the order in which `weight` and `delay` are read and set: that of the given pairs for `FromPairs`, else by pre, then post
+        neuron.
+        """
+        if isinstance(self.matrix, Dense):
+            order = self._in_order()
+            return tuple(ids[order] for ids in self._dense_places())
+        row, col = (np.asarray(ids) for ids in self.matrix.coordinates())
+        order = self._in_order()
+        return row[order], col[order]
+
+    def _dense_places(self):
+        """Where a dense matrix has synapses; found once, since a weight of 0 hides a synapse."""
+        if self._places is None:
+            self._places = np.nonzero(np.asarray(u.get_mantissa(self.matrix.data)))
+        return self._places
+
+    def _in_order(self):
+        """Where the synapses, in the order of `pairs`, stand in the matrix (in the list of places of a dense one): ids or a slice."""
+        if self._given is not None:
+            return self._given
+        dense = isinstance(self.matrix, Dense)
+        if dense or (self._by_row() and self.matrix.ordered):
+            order = slice(None)
+        else:
+            row, col = (np.asarray(ids) for ids in self.matrix.coordinates())
+            order = np.lexsort((col, row))
+        if not isinstance(self.rule, FromPairs) or (dense and self._dense_places()[0].size != self.rule.pre.size):
+            return order
+        given = np.argsort(self.rule.given_order, kind="stable")
+        return given if isinstance(order, slice) else order[given]
 
     @property
     def n_synapses(self) -> int:
@@ -263,10 +404,15 @@ class Projection:
         """One row a synapse: pre, post, weight, delay (needs pandas)."""
         import pandas  # pyright: ignore[reportMissingImports]
 
-        pre, post = (np.asarray(ids) for ids in self.matrix.coordinates())
-        weights = self.matrix.per_synapse()
-        frame = {"pre": pre + self.pre.start, "post": post + self.post.start, f"weight ({weights.unit})": np.asarray(weights.mantissa)}
-        return pandas.DataFrame(frame | {"delay (ms)": np.full(pre.size, self._delay)})
+        pre, post = self.pairs()
+        weights, delay = self._each_weight(), np.asarray(self.delay.to_decimal(u.ms))
+        frame = {"pre": pre + self.pre.start, "post": post + self.post.start}
+        frame |= {f"weight ({weights.unit})": np.broadcast_to(np.asarray(weights.mantissa), pre.shape)}
+        return pandas.DataFrame(frame | {"delay (ms)": delay if self.each_delayed else np.broadcast_to(delay, self.pre.size)[pre]})
+
+    def _each_weight(self):
+        """The weights, in the order of `pairs` if they are not one."""
+        return self.matrix.per_synapse()[self._in_order()] if isinstance(self.matrix, JITConnectivity) else self.weight
 
     @property
     def path_counts(self):

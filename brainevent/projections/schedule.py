@@ -1,9 +1,11 @@
 """`Schedule`: the order of everything in one step, as a function of a tree of plain arrays."""
 
 import jax.numpy as jnp
+import numpy as np
 
+from .. import EventArray
 from ..core.path_choice import TAKEN
-from ..core.updates import deposit, packed_size, ring_exchange
+from ..core.updates import collect, deposit, enqueue, packed_size, ring_exchange
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .population import Population
@@ -59,21 +61,66 @@ class Schedule:
         }
 
     def rings(self) -> dict:
-        """A ring of bits for each population with delayed projections, no spike under way.
+        """What is under way, nothing yet: for populations, bits of the spikes that projections deliver later; where every synapse has a
+        delay of its own, the input that is due at its targets.
 
-        Its size is the power of two that holds the longest, so that the step modulo 2^32 finds its place.
+        Their sizes are the powers of two that hold the longest delay, so that the step modulo 2^32 finds its place.
         """
         made = {}
         for population in self.populations:
-            delays = self._delays(population)
-            if delays:
-                made[f"ring.{population.label}"] = jnp.zeros((1 << max(delays).bit_length(), packed_size(population.size)), jnp.uint8)
+            longest = max((self._longest(p) for p in self._read_back(population)), default=0)
+            if longest:
+                made[f"ring.{population.label}"] = jnp.zeros((1 << longest.bit_length(), packed_size(population.size)), jnp.uint8)
+        for projection in self.projections:
+            if projection.each_delayed:
+                key, slots = self.due_key(projection), 1 << self._longest(projection).bit_length()
+                slots = max(slots, made[key].shape[0] if key in made else 0)
+                made[key] = jnp.zeros((slots, projection.post.population.size), jnp.result_type(float))
         return made
 
+    def _longest(self, projection) -> int:
+        """The longest delay of a projection, in steps."""
+        if projection.each_delayed:
+            return projection.delays.tally.size - 2
+        return int(np.max(projection.delay_steps(self.dt), initial=0))
+
+    def _read_back(self, population) -> list[Projection]:
+        """The projections from a population that deliver its spikes of some steps ago: all but those with a delay for each synapse."""
+        return [p for p in self.projections if p.pre.population is population and not p.each_delayed]
+
     def _delays(self, population) -> tuple[int, ...]:
-        """The distinct delays, in steps and above none, of the projections from a population."""
-        steps = {p.delay_steps(self.dt) for p in self.projections if p.pre.population is population}
+        """The distinct delays, in steps and above none, of the projections from a population that have one each."""
+        steps = {p.delay_steps(self.dt) for p in self._read_back(population) if p.one_delay}
         return tuple(sorted(steps - {0}))
+
+    def due_key(self, part) -> str:
+        """The key in `kept` of the ring of input that is due at the state, or the jumps of V, that a part delivers to."""
+        name = part.synapse.targets()
+        return f"due.{part.post.population.label}" if name is None else f"due.synapse{self.synapse_of(part)}.{name}"
+
+    def under_way(self, kept: dict, matrices: list, population: Population, step: int) -> dict:
+        """What the spikes of a population that are under way before a step will deliver, as rings of due input; and its own ring, empty.
+
+        Args:
+          kept: the network's own states. matrices: as for `advance`.
+        """
+        key = f"ring.{population.label}"
+        if key not in kept:
+            return {}
+        slots = kept[key].shape[0]
+        bits = np.unpackbits(np.asarray(kept[key]), axis=1, count=population.size, bitorder="little").astype(bool)
+        made = {key: jnp.zeros_like(kept[key])}
+        for projection in self._read_back(population):
+            pre, post, matrix = projection.pre, projection.post, matrices[self.projections.index(projection)].matrix
+            steps = np.broadcast_to(projection.delay_steps(self.dt), pre.size)
+            due, size = self.due_key(projection), post.population.size
+            ring = made.get(due, kept.get(due, jnp.zeros((slots, size), jnp.result_type(float))))
+            ring = moved(ring, max(slots, ring.shape[0]), step)
+            for ahead in range(int(steps.max(initial=0))):
+                spikes = bits[(step + ahead - steps) % slots, np.arange(pre.start, pre.stop)] & (steps > ahead)
+                ring = ring.at[(step + ahead) % ring.shape[0], post.start : post.stop].add(EventArray(spikes) @ matrix)
+            made[due] = ring
+        return made
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
@@ -82,7 +129,7 @@ class Schedule:
 
         Args:
           tree: all states at t_n.
-          matrices: `(matrix, mirror)` of each projection, plain weights.
+          matrices: a `building.Delivery` of each projection.
           external, values: the external currents, and those of them that are operands.
           clock: which step it is.
         """
@@ -124,18 +171,20 @@ class _Step:
     def deliver(self, matrices):
         """Add the spikes that are due to the synapses, or to the jumps of V."""
         due = self._due()
+        self._deliver_later(matrices)
         for index, projection in enumerate(self.schedule.projections):
-            pre, post = projection.pre, projection.post
-            decay = self.factors.pop((self.schedule.synapse_of(projection), projection.synapse.targets()), None)
-            matrix, mirror = matrices[index]
+            if projection.each_delayed:
+                continue
+            pre = projection.pre
+            spikes = due[pre.population.label, projection.delay_steps(self.clock.dt)] if projection.one_delay else self._due_each(projection)
             target, self.kept[f"paths{index}"] = deposit(
                 self._target(projection),
                 self.kept[f"paths{index}"],
-                matrix,
-                mirror,
-                due[pre.population.label, projection.delay_steps(self.clock.dt)],
-                decay=decay,
-                window=(pre.start, pre.stop, post.start, post.stop),
+                matrices[index].matrix,
+                matrices[index].mirror,
+                spikes,
+                decay=self._decay_of(projection),
+                window=_window(projection),
                 path=projection.path,
             )
             self._put(projection, target)
@@ -145,14 +194,44 @@ class _Step:
             arriving = drive.weight * drive.counts(self.clock.key(words), self.clock.dt)
             self._put(drive, self._target(drive).at[drive.post.start : drive.post.stop].add(arriving))
 
+    def _deliver_later(self, matrices):
+        """Put what this step's spikes will deliver where every synapse has a delay of its own, and take what is due now."""
+        for index, projection in enumerate(self.schedule.projections):
+            if projection.each_delayed:
+                key, (matrix, _, delays) = self.schedule.due_key(projection), matrices[index]
+                spikes, place = self.spikes[projection.pre.population.label], self.clock.place
+                self.kept[key], self.kept[f"paths{index}"] = enqueue(
+                    self.kept[key], self.kept[f"paths{index}"], matrix, delays, spikes, place, window=_window(projection)
+                )
+        for key, part in {self.schedule.due_key(p): p for p in self.schedule.projections}.items():
+            if key in self.kept:
+                decay = self._decay_of(part)
+                target, self.kept[key] = collect(self._target(part), self.kept[key], self.clock.place, decay=decay)
+                self._put(part, target)
+
+    def _decay_of(self, part):
+        """The factor that the state which a part delivers to is still to be multiplied by in this step, or None."""
+        return self.factors.pop((self.schedule.synapse_of(part), part.synapse.targets()), None)
+
+    def _due_each(self, projection):
+        """The spikes that are due of a population whose neurons have delays of their own, bool (population,)."""
+        pre, population = projection.pre, projection.pre.population
+        key = f"ring.{population.label}"
+        if key not in self.kept:
+            return self.spikes[population.label]  # all delays round to none
+        ring, steps = self.kept[key], projection.delay_steps(self.clock.dt)
+        ids = np.arange(pre.start, pre.stop)
+        words = ring[(self.clock.place - steps) & (ring.shape[0] - 1), ids >> 3]
+        return jnp.zeros(population.size, bool).at[pre.start : pre.stop].set((words >> (ids & 7)) & 1 != 0)
+
     def _due(self):
         """`{(label, delay): spikes due}` of every population and delay in use; writes this step's spikes into the rings."""
         due = {(label, 0): value for label, value in self.spikes.items()}
         for population in self.schedule.populations:
             label, delays = population.label, self.schedule._delays(population)
-            if delays:
+            if f"ring.{label}" in self.kept:
                 ring = self.kept[f"ring.{label}"]
-                self.kept[f"ring.{label}"], rows = ring_exchange(ring, self.clock.place, self.spikes[label], delays)
+                self.kept[f"ring.{label}"], rows = ring_exchange(ring, self.clock.place, self.spikes[label], delays or (0,))
                 due |= {(label, delay): rows[i] for i, delay in enumerate(delays)}
         return due
 
@@ -181,3 +260,14 @@ class _Step:
         for i, state in enumerate(self.synapses):
             self.kept |= {f"synapse{i}.{name}": value for name, value in state.items()}
         return {"populations": self.neurons, "kept": self.kept}
+
+
+def _window(projection) -> tuple[int, int, int, int]:
+    """The slices of the two populations that a projection joins."""
+    return projection.pre.start, projection.pre.stop, projection.post.start, projection.post.stop
+
+
+def moved(ring, slots: int, step: int):
+    """A ring of what is due from a step on, in more slots (a power of two)."""
+    there = step + np.arange(ring.shape[0])
+    return jnp.zeros((slots, *ring.shape[1:]), ring.dtype).at[there % slots].set(ring[there % ring.shape[0]])

@@ -36,10 +36,9 @@ def summary(net) -> str:
     populations += [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
     projections: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
     for projection in net.projections:
-        delay = f"{projection.delay.mantissa:.4g} ms"
         counts = path_choice.describe_counts(projection.path, projection.path_counts)
         kind = type(projection.matrix).__name__
-        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _memory(net, projection), delay, _psp(projection), counts))
+        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _memory(net, projection), projection.delay_text(), _psp(projection), counts))
     synapses: list[tuple] = [("synapse", "onto", "shared by")]
     for index, (population, synapse) in enumerate(net.schedule.synapses):
         users = [part for part in (*net.projections, *net.drives) if net.schedule.synapse_of(part) == index]

@@ -1,4 +1,4 @@
-"""Writes the golden spike trains coba.npz, cuba.npz and delta.npz with Brian2; run by hand, see README.md."""
+"""Writes the golden spike trains coba.npz, cuba.npz, delta.npz and delays.npz with Brian2; run by hand, see README.md."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,7 @@ LIF = {"tau": 20.0, "V_rest": -60.0, "V_th": -50.0, "V_reset": -60.0, "tau_ref":
 MODELS = {
     "coba": LIF | {"weight_unit": "nS", "weight": (12.0, 134.0), "delay": (1.5, 0.0), "tau_syn": (5.0, 10.0), "E_syn": (0.0, -80.0)},
     "cuba": LIF | {"weight_unit": "pA", "weight": (24.0, -120.0), "delay": (0.0, 1.5), "tau_syn": (5.0, 10.0)},
+    "delays": LIF | {"weight_unit": "nS", "weight": (12.0, 134.0), "delay": ((0.0, 3.9), (0.1, 1.2)), "tau_syn": (5.0, 10.0), "E_syn": (0.0, -80.0)},
     "delta": LIF | {"weight_unit": "mV", "weight": (0.5, -3.0), "delay": (1.5, 1.5), "V_rest": -70.0, "tau_ref": 2.0, "drive": 260.0},
 }
 EQUATIONS = {
@@ -25,7 +26,8 @@ EQUATIONS = {
                dg_I/dt = -g_I/tau_I : amp""",
     "delta": "dv/dt = (V_rest - v + R*drive)/tau : volt (unless refractory)",
 }
-METHOD = {"coba": "exponential_euler", "cuba": "exact", "delta": "exact"}
+EQUATIONS["delays"] = EQUATIONS["coba"]
+METHOD = {"coba": "exponential_euler", "cuba": "exact", "delta": "exact", "delays": "exponential_euler"}
 UNIT = {"nS": b.nS, "pA": b.pA, "mV": b.mV}
 DIMENSION = {"nS": "siemens", "pA": "amp", "mV": "volt"}
 
@@ -41,8 +43,12 @@ def draw(parameters: dict, probability: float, seed: int) -> dict:
         weight = rng.normal(1.0, 0.2, pre.size).clip(0.2) * parameters["weight"][k]
         drawn |= {f"{name}_pre": (pre + first).astype("u2"), f"{name}_post": post.astype("u2")}
         drawn[f"{name}_weight"] = np.round(weight / grain) * grain
-        drawn[f"{name}_delay"] = parameters["delay"][k]
-        drawn[f"{name}_delay_steps"] = round(parameters["delay"][k] / DT_MS)
+        delay = parameters["delay"][k]
+        steps = np.rint(np.array(delay) / DT_MS).astype(int)
+        if steps.ndim:  # one a synapse, uniform between two bounds
+            steps = rng.integers(*steps + (0, 1), pre.size)
+            delay = steps * DT_MS
+        drawn |= {f"{name}_delay": delay, f"{name}_delay_steps": steps}
     return drawn
 
 

@@ -18,10 +18,12 @@ def replay(golden) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     starts = [np.searchsorted(p[f"{k}_pre"], np.arange(n + 1)) for k in "EI"]  # pairs are sorted by pre; none is repeated
     threshold = p["V_th"]
     v, syn, until = p["V0"].copy(), np.zeros((2, n)), np.zeros(n, int)  # until: the step that integrates again
-    history, steps, ids, traces, margin = [], [], [], [], np.inf
+    delays = [np.broadcast_to(p[f"{k}_delay_steps"], weights[i].shape) for i, k in enumerate("EI")]
+    due: dict = {}  # step: [(which of E and I, synapses)]
+    steps, ids, traces, margin = [], [], [], np.inf
     for step in range(int(p["n_steps"])):
         free = step >= until
-        if model == "coba":
+        if model in ("coba", "delays"):
             g = 1 + syn.sum(0)
             target = (rest + p["E_syn"] @ syn) / g
             new = target + (v - target) * np.exp(-dt * g / tau)
@@ -35,16 +37,17 @@ def replay(golden) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         spiked = np.flatnonzero(free & (v > threshold))
         margin = min(margin, np.abs(v - threshold)[free].min(initial=np.inf))
         until[spiked] = step + hold
-        history.append(spiked)
-        for k, name in enumerate("EI"):
-            source = step - int(p[f"{name}_delay_steps"])
-            for pre in history[source] if source >= 0 else ():
-                row = slice(starts[k][pre], starts[k][pre + 1])
-                post = p[f"{name}_post"][row].astype(int)
-                if delta:
-                    v[post] += weights[k][row] * (step >= until[post])  # until of a neuron that has just spiked is ahead
-                else:
-                    syn[k, post] += weights[k][row]
+        for k in range(2):
+            for pre in spiked:
+                row = np.arange(starts[k][pre], starts[k][pre + 1])
+                for delay in np.unique(delays[k][row]):
+                    due.setdefault(step + int(delay), []).append((k, row[delays[k][row] == delay]))
+        for k, row in due.pop(step, ()):
+            post = p[f"{'EI'[k]}_post"][row].astype(int)
+            if delta:
+                v[post] += weights[k][row] * (step >= until[post])  # until of a neuron that has just spiked is ahead
+            else:
+                syn[k, post] += weights[k][row]
         v[spiked] = p["V_reset"]
         steps.append(np.full(spiked.size, step))
         ids.append(spiked)

@@ -11,7 +11,7 @@ from brainevent.projections import COBA, CUBA, LIF, Delta, Expon, FromPairs, Net
 
 pytestmark = pytest.mark.usefixtures("optimised")
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-UNITS = {"coba": u.nS, "cuba": u.pA, "delta": u.mV}
+UNITS = {"coba": u.nS, "delays": u.nS, "cuba": u.pA, "delta": u.mV}
 
 
 def build(kind, data):
@@ -26,13 +26,13 @@ def build(kind, data):
         if kind == "delta":
             synapse = Delta()
         else:
-            output = COBA(E=float(data["E_syn"][index]) * u.mV) if kind == "coba" else CUBA()
+            output = COBA(E=float(data["E_syn"][index]) * u.mV) if kind in ("coba", "delays") else CUBA()
             synapse = Expon(tau=float(data["tau_syn"][index]) * u.ms, output=output)
-        projections.append(Projection(view, rule, synapse, N, delay=float(data[f"{side}_delay"]) * u.ms))
+        projections.append(Projection(view, rule, synapse, N, delay=data[f"{side}_delay"] * u.ms))
     return N, Network(*projections)
 
 
-@pytest.mark.parametrize("kind", ["coba", "cuba", "delta"])
+@pytest.mark.parametrize("kind", UNITS)
 def test_every_spike_of_brian2(kind):
     """Float64 throughout: round-off is about 1e-13 mV and the closest any V comes to threshold about 1e-5 mV (golden/README.md)."""
     data = np.load(GOLDEN / f"{kind}.npz")

@@ -13,6 +13,7 @@ from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense
 from .bridge.ffi import call, threads
+from .kernels import delays as later
 from .kernels.compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .kernels.dense import add_rows
 from .kernels.operands import OK, active, ids_of
@@ -157,3 +158,21 @@ def deposit_pairs(target, counts, A, mirror, spikes, *, decay, window, path):
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     arriving = EventArray(spikes[window[0] : window[1]]) @ A
     return target.at[window[2] : window[3]].add(arriving), counts.at[GATHER].add(1)
+
+
+@kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
+def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
+    outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
+    scale, w = _split(A, ring.dtype)
+    operands = (ring, counts, place, spikes, scale, w, A.structure(), *delays, np.array(window, np.int32))
+    blocks = threads()[0] if A.nse >= THREADED_WORK else 1
+    if blocks > 1:
+        return call(later.enqueue_threaded, outs, *operands, np.array([blocks, THREADED_WORK], np.int32), aliases={0: 0, 1: 1})
+    return call(later.enqueue, outs, *operands, aliases={0: 0, 1: 1})
+
+
+@kernel("collect", object, backend="numba", platform="cpu", dtypes=SERVED)
+def collect_cpu(target, ring, place, *, decay):
+    outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(ring.shape, ring.dtype))
+    decay = factor_of(1.0 if decay is None else decay, target.dtype)
+    return call(later.collect, outs, target, ring, place, decay, aliases={0: 0, 1: 1})

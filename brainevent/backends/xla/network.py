@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ...core.path_choice import TAKEN
 from ...core.table import BackendError, kernel
-from ...core.updates import add_arriving, packed_size
+from ...core.updates import add_arriving, add_later, packed_size, take_due
 from ...formats.compressed import Compressed, in_range
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity
@@ -45,6 +45,17 @@ def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
         raise BackendError(f'path="event" on {A!r}: the xla backend walks every synapse; use path="auto", or the numba backend')
     taken = TAKEN.index("dense" if isinstance(A, Dense) else "gather")
     return add_arriving(target, A, spikes, decay, window), counts.at[taken].add(1)
+
+
+@kernel("enqueue", Compressed, backend="xla")
+def enqueue_xla(ring, counts, A, delays, spikes, place, *, window):
+    """Every synapse is asked whether its neuron spiked."""
+    return A.or_nan(add_later(ring, A, delays, spikes, place, window)), counts.at[TAKEN.index("gather")].add(1)
+
+
+@kernel("collect", object, backend="xla")
+def collect_xla(target, ring, place, *, decay):
+    return take_due(target, ring, place, decay)
 
 
 @kernel("strengthen", Dense, backend="xla")

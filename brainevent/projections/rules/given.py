@@ -115,6 +115,11 @@ class FromPairs(Rule):
         if not isinstance(self.weight, Distribution) and np.ndim(u.get_mantissa(self.weight)) == 1:
             self._set("weight", self.weight[order])
 
+    @property
+    def given_order(self) -> np.ndarray:
+        """The place among the given pairs of each pair, by pre and then post."""
+        return self._order
+
     def _ids(self, name: str) -> np.ndarray:
         given = getattr(self, name)
         ids = array_of(given, f"FromPairs: {name}", "a 1-D array of integers")

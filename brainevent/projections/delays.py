@@ -1,0 +1,125 @@
+"""`Delay`: how long the spikes of a projection are under way: one time, one a pre neuron, or one a synapse."""
+
+import dataclasses
+from typing import Any
+
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.updates import Delays
+from ..formats.compressed import line_starts
+from .distributions import Constant, Distribution
+from .parameters import describe, with_unit
+from .units import check_sign, plain, warn_of_rounding, whole_steps
+
+MOST_STEPS = 2**16 - 1  # a ring of 2^16 steps holds it, and 16 bits
+EXPECTED = "a time of at least 0 ms"
+MOST_TURNS = 100  # draws of a distribution until all its times are at least 0
+SORTED_AT_ONCE = 1 << 24  # synapses
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Delay:
+    """Times in ms.
+
+    Args:
+      times: a float; a float64 array, one a pre neuron or one a synapse; or a distribution of one a synapse.
+      what: names it in errors.
+      by_row: whether an array is one a pre neuron; None as long as the number of synapses is not known.
+    """
+
+    times: Any
+    what: str
+    by_row: bool | None = None
+
+    @classmethod
+    def given(cls, value, what: str) -> "Delay":
+        """What a user gave: None, a time, an array, (n_pre, 1) for one a pre neuron whatever the number of synapses, a distribution."""
+        if value is None:
+            return cls(0.0, what)
+        if isinstance(value, Constant):
+            value = value.value
+        if isinstance(value, Distribution):
+            plain(with_unit(0.0, value.unit), u.ms, what)
+            return cls(value, what, by_row=False)
+        times = np.asarray(plain(value, u.ms, what), np.float64)
+        check_sign(times, value, what, EXPECTED, zero=True)
+        if times.size == 1:
+            return cls(float(times.reshape(())), what)
+        if times.ndim != 1 and not (times.ndim == 2 and times.shape[1] == 1):
+            raise ValueError(f"{what} is {describe(value)}, expected one time, one a synapse, or one a pre neuron")
+        return cls(times.reshape(-1), what, by_row=True if times.ndim == 2 else None)
+
+    def fitted(self, n_pre: int, n_synapses: int) -> "Delay":
+        """The same for so many neurons and synapses, or an error: it knows then whether an array is one a pre neuron or one a synapse."""
+        if not isinstance(self.times, np.ndarray):
+            return self
+        by_row = self.times.size != n_synapses if self.by_row is None else self.by_row
+        if self.times.size != (n_pre if by_row else n_synapses):
+            raise ValueError(
+                f"{self.what} has {self.times.size} times, expected one, {n_synapses} (one a synapse), or {n_pre} (one a pre neuron)"
+            )
+        return dataclasses.replace(self, by_row=by_row)
+
+    def sampled(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """One time a synapse (ms), drawn if it is a distribution; what that gives below 0 is drawn again."""
+        if not isinstance(self.times, Distribution):
+            return self.times
+        times = np.asarray(plain(self.times.sample(rng, size), u.ms, self.what), np.float64)
+        for _ in range(MOST_TURNS):
+            below = np.flatnonzero(times < 0)
+            if not below.size:
+                return times
+            times[below] = plain(self.times.sample(rng, below.size), u.ms, self.what)
+        raise ValueError(f"{self.what} is {self.times!r}, expected a distribution of times of at least 0 ms")
+
+    @property
+    def one(self) -> bool:
+        """Whether all synapses have one delay."""
+        return not isinstance(self.times, (np.ndarray, Distribution))
+
+    @property
+    def each(self) -> bool:
+        """Whether every synapse has a delay of its own."""
+        return isinstance(self.times, Distribution) or (isinstance(self.times, np.ndarray) and self.by_row is False)
+
+    def steps(self, dt: float, times=None):
+        """`round(delay / dt)`, exact for multiples of dt (ms): an int, or int32 of each of the times (its own if left out)."""
+        times = self.times if times is None else times
+        longest = np.max(times, initial=0.0)
+        if longest > (MOST_STEPS + 0.5) * dt:
+            raise ValueError(
+                f"{self.what} is {longest:.6g} ms, {longest / dt:.6g} steps of dt = {dt:.6g} ms, expected at most {MOST_STEPS} steps; "
+                "check its unit"
+            )
+        return whole_steps(times, dt, self.what)
+
+    def check_step(self, dt: float) -> None:
+        """Raise if a delay is too long, and warn if rounding to steps moves one by more than 1 %. (Those drawn are multiples of dt.)"""
+        if not isinstance(self.times, Distribution):
+            self.steps(dt)
+            warn_of_rounding(self.times, dt, self.what)
+
+
+def by_delay(A, steps):
+    """`(order, Delays)`: the order in which the synapses of a matrix by row stand by delay within a row, and their delays so.
+
+    Args:
+      A: CSR or FixedPostNumConn. steps: integers (nse,), in the order of its weights.
+    """
+    import scipy.sparse  # slow to import, and only needed here
+
+    longest, order = int(np.max(steps, initial=0)), np.empty(steps.size, np.int64)
+    starts = line_starts(np.asarray(A.lines()), A.shape[0])
+    first = 0
+    while first < A.shape[0]:  # two counting sorts of a block of rows: by delay, then back by row
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + SORTED_AT_ONCE, side="right")) - 1)
+        block = slice(int(starts[first]), int(starts[last]))
+        places = np.arange(block.start, block.stop, dtype=np.int64)
+        parts = places, steps[block].astype(np.int32), starts[first : last + 1] - starts[first]
+        order[block] = scipy.sparse.csr_array(parts, shape=(last - first, longest + 1)).tocsc().tocsr().data
+        first = last
+    narrow = steps[order].astype(np.uint8 if longest < 256 else np.uint16)
+    tally = np.concatenate([[0], np.cumsum(np.bincount(steps, minlength=longest + 1))])
+    return order, Delays(jnp.asarray(narrow), jnp.asarray(tally.astype(np.int32)))
