@@ -187,7 +187,7 @@ def _enqueue_jvp(run, window, primals, tangents):
 def add_later(ring, A, delays: Delays, spikes, place, window):
     """The same by plain indexing, with the derivatives of it."""
     row, col = A.coordinates()
-    weights = jnp.where(spikes[window[0] : window[1]][row], A.data, 0)
+    weights = jnp.where(spikes[window[0] : window[1]][row], A.data.reshape(-1), 0)
     return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
 
 

@@ -64,7 +64,7 @@ class Delay:
 
     def sampled(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """One time a synapse (ms), drawn if it is a distribution; what that gives below 0 is drawn again."""
-        if not isinstance(self.times, Distribution):
+        if not self.drawn:
             return self.times
         times = np.asarray(plain(self.times.sample(rng, size), u.ms, self.what), np.float64)
         for _ in range(MOST_TURNS):
@@ -82,7 +82,12 @@ class Delay:
     @property
     def each(self) -> bool:
         """Whether every synapse has a delay of its own."""
-        return isinstance(self.times, Distribution) or (isinstance(self.times, np.ndarray) and self.by_row is False)
+        return self.drawn or (isinstance(self.times, np.ndarray) and self.by_row is False)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is a distribution."""
+        return isinstance(self.times, Distribution)
 
     def steps(self, dt: float, times=None):
         """`round(delay / dt)`, exact for multiples of dt (ms): an int, or int32 of each of the times (its own if left out)."""
@@ -97,7 +102,7 @@ class Delay:
 
     def check_step(self, dt: float) -> None:
         """Raise if a delay is too long, and warn if rounding to steps moves one by more than 1 %. (Those drawn are multiples of dt.)"""
-        if not isinstance(self.times, Distribution):
+        if not self.drawn:
             self.steps(dt)
             warn_of_rounding(self.times, dt, self.what)
 

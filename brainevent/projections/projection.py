@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import path_choice
-from ..core.table import is_scalar
 from ..core.updates import Delays
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
@@ -21,6 +20,7 @@ from .plotting import plot_matrix
 from .population import as_view
 from .rules import FromMatrix, FromPairs, OneToOne, Rule
 from .rules.random import distribution_of, lowest_weight, redrawn
+from .synapse_order import SynapseOrder
 from .synapses.base import Synapse
 from .units import inside, plain
 from .values import in_network_precision, kept, name_of, real_array, word
@@ -72,8 +72,6 @@ class Projection:
         self._delay = Delay.given(delay, f"{self.name}: delay")
         self._check_delay(self._delay)
         self._steps: Delays | None = None
-        self._given = None
-        self._places = None
         self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None
 
@@ -109,9 +107,7 @@ class Projection:
         if delay.each and self.path == "dense":
             raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
         if delay.each and word not in ("auto", "csr", "fixed"):
-            raise ValueError(
-                f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron'
-            )
+            raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
 
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
@@ -131,6 +127,7 @@ class Projection:
         """Sample the rule, store the synapses in the format asked for, and draw the delays (a network calls this)."""
         self._connect(structure_rng, weight_rng)
         self._delay_rng = delay_rng
+        self._order = SynapseOrder(self.rule.given_order if isinstance(self.rule, FromPairs) else None)
         self.take_delay(self.fitting(self._delay), None)
 
     def fitting(self, delay: Delay) -> Delay:
@@ -152,7 +149,10 @@ class Projection:
         shift = self.pre.start - self.post.start if same else None
         sizes = self.pre.size, self.post.size
         matrix = self.rule.connect(structure_rng, weight_rng, *sizes, shift=shift, convert=self._in_inside_unit)
-        self._matrix = self._checked(matrix if isinstance(matrix, JITConnectivity) else self._stored(matrix))
+        if not isinstance(matrix, JITConnectivity):
+            self._delay = self._delay.fitted(self.pre.size, matrix.nse)
+            matrix = self._stored(matrix)
+        self._matrix = self._checked(matrix)
 
     def _plain(self, weights):
         """Weights as plain numbers in the unit and precision of the network."""
@@ -208,13 +208,7 @@ class Projection:
         """
         if isinstance(self.matrix, JITConnectivity):
             return distribution_of(self.matrix)
-        data = self.matrix.data
-        if is_scalar(u.get_mantissa(data)):
-            return data
-        order = self._in_order()
-        if isinstance(self.matrix, Dense):
-            return data[tuple(ids[order] for ids in self._dense_places())]
-        return data.reshape(-1)[order]
+        return self._order.read(self.matrix)
 
     @weight.setter
     def weight(self, value):
@@ -227,7 +221,7 @@ class Projection:
             raise TypeError(f"{self.name}: weight is {value!r}, expected numbers: draw them, as {remedy}")
         real_array(value, f"{self.name}: weight")
         self.synapse.check_weight(u.get_unit(value), self.name)
-        return self.matrix.with_data(self._placed(self._in_inside_unit(value)))
+        return self.matrix.with_data(self._order.written(self.matrix, self._in_inside_unit(value), f"{self.name}: weight"))
 
     def _redrawn(self, value):
         """The just-in-time matrix with other weights on the same synapses."""
@@ -241,24 +235,6 @@ class Projection:
         if self.network is not None:
             self.network.refresh_matrix(self)
 
-    def _placed(self, weights):
-        """Weights, one a synapse in the order of `pairs`, where the format stores them."""
-        shape, given = self.matrix.weights_shape, jnp.shape(u.get_mantissa(weights))
-        dense = isinstance(self.matrix, Dense)
-        n = self._dense_places()[0].size if dense else self.matrix.nse
-        if given not in ((), (1,), (n,)) and not (dense and given == shape):
-            raise ValueError(f"{self.name}: weight has shape {given}, expected a scalar, or ({n},): one a synapse in the order of `pairs()`")
-        if dense:
-            if given == shape:
-                return weights
-            order = self._in_order()
-            return u.math.zeros_like(self.matrix.data).at[tuple(ids[order] for ids in self._dense_places())].set(weights)
-        if given != (n,) or given == (1,):
-            return weights
-        order = self._in_order()
-        weights = weights if isinstance(order, slice) else u.math.zeros_like(weights).at[order].set(weights)
-        return weights.reshape(shape)
-
     @property
     def delay(self):
         """The delay: one time, one a pre neuron, or one a synapse in the order of `pairs`, rounded to dt once that is known.
@@ -269,8 +245,8 @@ class Projection:
         if not delay.each:
             return delay.times * u.ms
         if self._steps is None:
-            return delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse) * u.ms
-        return np.asarray(self._steps.steps)[self._in_order()] * self.network.schedule.dt * u.ms
+            return self._sampled_delays() * u.ms
+        return np.asarray(self._steps.steps)[self._order.ids(self.matrix)] * self.network.schedule.dt * u.ms
 
     @delay.setter
     def delay(self, value):
@@ -294,18 +270,20 @@ class Projection:
         """Steps of `dt` (ms), int32 (n_synapses,), in the order of `pairs`; None where synapses have no delays of their own."""
         if not self._delay.each:
             return None
-        return self._delay.steps(dt, self._delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse))
+        return self._delay.steps(dt, self._sampled_delays())
+
+    def _sampled_delays(self) -> np.ndarray:
+        """One time a synapse (ms), in the order of `pairs`; those drawn ascend where a pair is repeated, as their synapses are stored."""
+        times = self._delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse)
+        return self._order.ascending_in_pairs(self.matrix, times) if self._delay.drawn else times
 
     def sort_delays(self, steps: np.ndarray):
         """Store the synapses of a row by their delays, given as `rounded_delays` gives them."""
-        pairs, stored = self._in_order(), np.empty_like(steps)
-        stored[pairs] = steps
+        stored = np.empty_like(steps)
+        stored[self._order.ids(self.matrix)] = steps
         order, self._steps = by_delay(self.matrix, stored)
-        if isinstance(self.rule, FromPairs):
-            place = np.empty_like(order)
-            place[order] = np.arange(order.size)
-            self._given = place[pairs]
-        self._matrix = self.matrix.reordered_within_lines(order)
+        self._order.follow(self.matrix, order, needed=not self._delay.drawn)
+        self._matrix = self._matrix.reordered_within_lines(order)
 
     @property
     def delays(self) -> Delays | None:
@@ -343,33 +321,7 @@ class Projection:
         In the order in which `weight` and `delay` are read and set: that of the given pairs for `FromPairs`, else by pre, then post
         neuron.
         """
-        if isinstance(self.matrix, Dense):
-            order = self._in_order()
-            return tuple(ids[order] for ids in self._dense_places())
-        row, col = (np.asarray(ids) for ids in self.matrix.coordinates())
-        order = self._in_order()
-        return row[order], col[order]
-
-    def _dense_places(self):
-        """Where a dense matrix has synapses; found once, since a weight of 0 hides a synapse."""
-        if self._places is None:
-            self._places = np.nonzero(np.asarray(u.get_mantissa(self.matrix.data)))
-        return self._places
-
-    def _in_order(self):
-        """Where the synapses, in the order of `pairs`, stand in the matrix (in the list of places of a dense one): ids or a slice."""
-        if self._given is not None:
-            return self._given
-        dense = isinstance(self.matrix, Dense)
-        if dense or (self._by_row() and self.matrix.ordered):
-            order = slice(None)
-        else:
-            row, col = (np.asarray(ids) for ids in self.matrix.coordinates())
-            order = np.lexsort((col, row))
-        if not isinstance(self.rule, FromPairs) or (dense and self._dense_places()[0].size != self.rule.pre.size):
-            return order
-        given = np.argsort(self.rule.given_order, kind="stable")
-        return given if isinstance(order, slice) else order[given]
+        return self._order.pairs(self.matrix)
 
     @property
     def n_synapses(self) -> int:
@@ -405,14 +357,11 @@ class Projection:
         import pandas  # pyright: ignore[reportMissingImports]
 
         pre, post = self.pairs()
-        weights, delay = self._each_weight(), np.asarray(self.delay.to_decimal(u.ms))
+        weights: Any = self._order.read(self.matrix)
+        delay = np.asarray(self.delay.to_decimal(u.ms))
         frame = {"pre": pre + self.pre.start, "post": post + self.post.start}
         frame |= {f"weight ({weights.unit})": np.broadcast_to(np.asarray(weights.mantissa), pre.shape)}
         return pandas.DataFrame(frame | {"delay (ms)": delay if self.each_delayed else np.broadcast_to(delay, self.pre.size)[pre]})
-
-    def _each_weight(self):
-        """The weights, in the order of `pairs` if they are not one."""
-        return self.matrix.per_synapse()[self._in_order()] if isinstance(self.matrix, JITConnectivity) else self.weight
 
     @property
     def path_counts(self):

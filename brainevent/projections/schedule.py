@@ -1,5 +1,7 @@
 """`Schedule`: the order of everything in one step, as a function of a tree of plain arrays."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -109,7 +111,7 @@ class Schedule:
             return {}
         slots = kept[key].shape[0]
         bits = np.unpackbits(np.asarray(kept[key]), axis=1, count=population.size, bitorder="little").astype(bool)
-        made = {key: jnp.zeros_like(kept[key])}
+        made: dict[str, Any] = {key: jnp.zeros_like(kept[key])}
         for projection in self._read_back(population):
             pre, post, matrix = projection.pre, projection.post, matrices[self.projections.index(projection)].matrix
             steps = np.broadcast_to(projection.delay_steps(self.dt), pre.size)
@@ -176,7 +178,9 @@ class _Step:
             if projection.each_delayed:
                 continue
             pre = projection.pre
-            spikes = due[pre.population.label, projection.delay_steps(self.clock.dt)] if projection.one_delay else self._due_each(projection)
+            spikes = (
+                due[pre.population.label, projection.delay_steps(self.clock.dt)] if projection.one_delay else self._due_each(projection)
+            )
             target, self.kept[f"paths{index}"] = deposit(
                 self._target(projection),
                 self.kept[f"paths{index}"],

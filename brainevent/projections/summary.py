@@ -38,7 +38,17 @@ def summary(net) -> str:
     for projection in net.projections:
         counts = path_choice.describe_counts(projection.path, projection.path_counts)
         kind = type(projection.matrix).__name__
-        projections.append((projection.name, f"{projection.n_synapses:,}", kind, _memory(net, projection), projection.delay_text(), _psp(projection), counts))
+        projections.append(
+            (
+                projection.name,
+                f"{projection.n_synapses:,}",
+                kind,
+                _memory(net, projection),
+                projection.delay_text(),
+                _psp(projection),
+                counts,
+            )
+        )
     synapses: list[tuple] = [("synapse", "onto", "shared by")]
     for index, (population, synapse) in enumerate(net.schedule.synapses):
         users = [part for part in (*net.projections, *net.drives) if net.schedule.synapse_of(part) == index]

@@ -14,7 +14,8 @@ LIF = {"tau": 20.0, "V_rest": -60.0, "V_th": -50.0, "V_reset": -60.0, "tau_ref":
 MODELS = {
     "coba": LIF | {"weight_unit": "nS", "weight": (12.0, 134.0), "delay": (1.5, 0.0), "tau_syn": (5.0, 10.0), "E_syn": (0.0, -80.0)},
     "cuba": LIF | {"weight_unit": "pA", "weight": (24.0, -120.0), "delay": (0.0, 1.5), "tau_syn": (5.0, 10.0)},
-    "delays": LIF | {"weight_unit": "nS", "weight": (12.0, 134.0), "delay": ((0.0, 3.9), (0.1, 1.2)), "tau_syn": (5.0, 10.0), "E_syn": (0.0, -80.0)},
+    "delays": LIF
+    | {"weight_unit": "nS", "weight": (12.0, 134.0), "delay": ((0.0, 3.9), (0.1, 1.2)), "tau_syn": (5.0, 10.0), "E_syn": (0.0, -80.0)},
     "delta": LIF | {"weight_unit": "mV", "weight": (0.5, -3.0), "delay": (1.5, 1.5), "V_rest": -70.0, "tau_ref": 2.0, "drive": 260.0},
 }
 EQUATIONS = {
@@ -46,7 +47,7 @@ def draw(parameters: dict, probability: float, seed: int) -> dict:
         delay = parameters["delay"][k]
         steps = np.rint(np.array(delay) / DT_MS).astype(int)
         if steps.ndim:  # one a synapse, uniform between two bounds
-            steps = rng.integers(*steps + (0, 1), pre.size)
+            steps = rng.integers(steps[0], steps[1] + 1, pre.size)
             delay = steps * DT_MS
         drawn |= {f"{name}_delay": delay, f"{name}_delay_steps": steps}
     return drawn

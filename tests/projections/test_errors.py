@@ -181,15 +181,10 @@ BUILDING = {
     "delay is a plain number": (lambda: project(None, None, None, delay=1.5), Unit, ["N[0:8] -> M: delay", "plain number", "1 * u.ms"]),
     "delay is negative": (lambda: project(None, None, None, delay=-1 * u.ms), ValueError, ["N[0:8] -> M: delay", "-1 ms", "at least 0 ms"]),
     "delay is NaN": (lambda: project(None, None, None, delay=np.nan * u.ms), ValueError, ["N[0:8] -> M: delay", "nan"]),
-    "delay is distributed": (
-        lambda: project(None, None, None, delay=Normal(1 * u.ms, 1 * u.ms)),
-        TypeError,
-        ["N[0:8] -> M: delay", "Normal(1 ms, 1 ms)", "one time"],
-    ),
-    "a delay per synapse": (
-        lambda: project(None, None, None, delay=np.ones(3) * u.ms),
+    "a matrix of delays": (
+        lambda: project(None, None, None, delay=np.ones((3, 2)) * u.ms),
         ValueError,
-        ["N[0:8] -> M: delay", "(3,)", "one time", "not served"],
+        ["N[0:8] -> M: delay", "3x2", "one time, one a synapse, or one a pre neuron"],
     ),
     "unknown path": (lambda: project(None, None, None, path="sparse"), ValueError, ["N[0:8] -> M: path", "'sparse'", "'event'", "'dense'"]),
     "no whole number of trains": (lambda: drive(n=2.5), ValueError, ["PoissonInput(N", "n is 2.5", "whole number"]),

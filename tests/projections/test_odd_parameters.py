@@ -412,7 +412,7 @@ def test_controls_of_what_is_refused_or_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert conductance(6 * u.nS).n_synapses == 9
-        assert reweighed(np.linspace(0, 5, 9) * u.nS).weight.shape == (3, 3)
+        assert reweighed(np.linspace(0, 5, 9) * u.nS).weight.shape == (9,)
         assert built(AllToAll(weight=-1 * u.mV)).n_synapses == 9  # inhibition by jumps
         assert built(AllToAll(weight=-1 * u.pA), Expon(tau=5 * u.ms, output=CUBA())).n_synapses == 9
         assert built(FromPairs(np.array([0, 2], ">i4"), [np.int64(1), 0], weight=[1, 2] * u.mV)).n_synapses == 2
