@@ -12,15 +12,19 @@ from .recording import Run
 from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTotal, FromMatrix, FromPairs, OneToOne, Rule
 from .synapses.delta import Delta
 from .synapses.expon import Expon
-from .synapses.outputs import COBA, CUBA
+from .synapses.outputs import COBA, CUBA, MgBlock
+from .synapses.rising import NMDA, Alpha, DualExpon
 
 __all__ = [
     "COBA",
     "CUBA",
     "LIF",
+    "NMDA",
     "AllToAll",
+    "Alpha",
     "Constant",
     "Delta",
+    "DualExpon",
     "Expon",
     "Exponential",
     "FixedInDegree",
@@ -31,6 +35,7 @@ __all__ = [
     "FromPairs",
     "Gamma",
     "LogNormal",
+    "MgBlock",
     "Network",
     "Normal",
     "OneToOne",

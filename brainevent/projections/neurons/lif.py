@@ -130,7 +130,8 @@ class LIF(Population):
             rest = own["V_rest"] + drive
             V_next = rest + (V - rest) * _constant(np.exp(-dt / own["tau"]), dtype)
             for synapse, its in synapses:
-                V_next = V_next + _constant(own["R"] * synapse.response(own["tau"], dt), dtype) * synapse.current(its)
+                for name, response in synapse.responses(own["tau"], dt).items():
+                    V_next = V_next + _constant(own["R"] * response, dtype) * its[name]
         else:
             offset, slope = total_input(synapses, V)
             rate = 1.0 + own["R"] * slope
@@ -155,7 +156,7 @@ class LIF(Population):
                 if factor.size != 1:
                     return None
                 offset, slope = synapse.affine({synapse.targets(): 1.0}, 0.0)
-                channels[channel] = factor.item(), offset, slope, R * float(synapse.response(tau, dt)) if exact else 0.0
+                channels[channel] = factor.item(), offset, slope, R * float(synapse.responses(tau, dt)[synapse.targets()]) if exact else 0.0
         return [-dt / tau, np.exp(-dt / tau), R, V_rest, V_th, V_reset, float(self.refractory_steps(dt)), float(exact)], channels
 
     def jump(self, state, spikes, jumps):

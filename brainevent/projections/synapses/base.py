@@ -49,10 +49,6 @@ class Output(Parameters, abc.ABC):
     def affine(self, state, V) -> tuple[Any, Any]:
         """`(offset, slope)` in pA and nS, given the synaptic state and V (mV)."""
 
-    @abc.abstractmethod
-    def driving(self, own: dict) -> float:
-        """The current (pA) that a unit of state drives at rest."""
-
 
 class Synapse(Parameters, abc.ABC):
     """Kinetics: what a spike adds to, and how that decays. Projections with equal synapses onto one population share one state."""
@@ -86,10 +82,6 @@ class Synapse(Parameters, abc.ABC):
         """The name of the state that arriving spikes add to; None if they make V jump."""
 
     @abc.abstractmethod
-    def current(self, state: dict):
-        """What the output is applied to: a conductance or a current."""
-
-    @abc.abstractmethod
     def affine(self, state: dict, V) -> tuple[Any, Any]:
         """`(offset, slope)` of the current that the state makes, in pA and nS."""
 
@@ -97,8 +89,8 @@ class Synapse(Parameters, abc.ABC):
     def peak(self, weight: float, own: dict) -> float:
         """The peak change of V (mV) from one spike onto a neuron at rest whose plain parameters are `own`."""
 
-    def response(self, tau, dt: float):
-        """V(t + dt) per R and per unit of current state, exactly; only for synapses that `responds_exactly`."""
+    def responses(self, tau, dt: float) -> dict[str, Any]:
+        """For each state, V(t + dt) per R and per unit of it, exactly; only for synapses that `responds_exactly`."""
         raise NotImplementedError
 
     def check_post(self, post, projection: str) -> None:
@@ -143,16 +135,21 @@ def time_constant(value, size: int | None, what: str):
     return number
 
 
-def numeric_peak(weight, own, decay_tau, driving, conductance) -> float:
-    """The peak of V for one exponentially decaying synapse at rest, integrated finely (the closed form needs constant conductance)."""
-    R, tau, dt = own["R"], own["tau"], min(own["tau"], decay_tau) / 200
-    V, g, peak = 0.0, weight, 0.0
-    for _ in range(int(10 * max(tau, decay_tau) / dt)):
-        rate = 1.0 + R * g * conductance
-        rest = R * g * driving / rate
-        V = rest + (V - rest) * np.exp(-dt * rate / tau)
-        g *= np.exp(-dt / decay_tau)
-        if abs(V) <= abs(peak):  # one peak, then decay
+def numeric_peak(weight, own, output, shape, span: float) -> float:
+    """The peak change of V (mV) at rest from one spike, integrated finely: a closed form needs a constant conductance.
+
+    Args:
+      weight, own: as for `Synapse.peak`. output: by which the state acts.
+      shape: the state at a time (ms) after a spike of weight 1. span: of about how long that is (ms).
+    """
+    R, tau, rest = own["R"], own["tau"], own["V_rest"]
+    dt, V, peak = min(tau, span) / 200, rest, 0.0
+    for step in range(int(10 * max(tau, span) / dt)):
+        offset, slope = (float(part) for part in output.affine(weight * float(shape((step + 0.5) * dt)), V))
+        rate = 1.0 + R * slope
+        V_inf = (rest + R * offset) / rate
+        V = V_inf + (V - V_inf) * np.exp(-dt * rate / tau)
+        if abs(V - rest) <= abs(peak):  # one peak, then decay
             break
-        peak = V
+        peak = V - rest
     return float(peak)

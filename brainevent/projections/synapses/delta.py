@@ -28,11 +28,8 @@ class Delta(Synapse):
     def targets(self):
         return None
 
-    def current(self, state):
-        return 0.0
-
-    def response(self, tau, dt):
-        return 0.0
+    def responses(self, tau, dt):
+        return {}
 
     def affine(self, state, V):
         return 0.0, 0.0

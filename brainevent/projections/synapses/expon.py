@@ -61,18 +61,15 @@ class Expon(Synapse):
     def targets(self):
         return "g"
 
-    def current(self, state):
-        return state["g"]
-
     def affine(self, state, V):
         return self.output.affine(state["g"], V)
 
-    def response(self, tau, dt):
+    def responses(self, tau, dt):
         """`tau_s / (tau - tau_s) (e^(-dt/tau) - e^(-dt/tau_s))`, written so that equal time constants are no special case."""
         tau_s = time_constant(self.tau, None, "tau")
         rate = 1 / np.asarray(tau_s) - 1 / np.asarray(tau)  # e^(-dt/tau) (1 - e^(-dt rate)) / (tau rate)
-        return np.exp(-dt / np.asarray(tau)) / tau * np.where(rate == 0, dt, -np.expm1(-dt * rate) / np.where(rate == 0, 1, rate))
+        return {"g": np.exp(-dt / np.asarray(tau)) / tau * np.where(rate == 0, dt, -np.expm1(-dt * rate) / np.where(rate == 0, 1, rate))}
 
     def peak(self, weight, own):
         decay_tau = float(np.mean(time_constant(self.tau, None, "tau")))
-        return numeric_peak(weight, own, decay_tau, self.output.driving(own), self.conducts)
+        return numeric_peak(weight, own, self.output, lambda t: np.exp(-t / decay_tau), decay_tau)

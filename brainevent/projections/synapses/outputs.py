@@ -1,11 +1,12 @@
-"""`CUBA` and `COBA`: how a synapse drives a neuron, as a current or as a conductance."""
+"""`CUBA`, `COBA`, `MgBlock`: how a synapse drives a neuron, as a current or as a conductance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import brainunit as u
+import jax.numpy as jnp
 
-from ..units import scalar
+from ..units import check_sign, scalar
 from .base import Output
 
 
@@ -23,9 +24,6 @@ class CUBA(Output):
 
     def affine(self, state, V):
         return state, 0.0
-
-    def driving(self, own):
-        return 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,5 +49,39 @@ class COBA(Output):
     def affine(self, state, V):
         return state * u.get_mantissa(self.E), state
 
-    def driving(self, own):
-        return u.get_mantissa(self.E) - own["V_rest"]
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MgBlock(Output):
+    """The synaptic state is a conductance (nS) that magnesium blocks: `I = g B(V) (E - V)`, `B(V) = 1 / (1 + Mg / 3.57 e^(-0.062 V))`.
+
+    Args:
+      E: reversal potential, a voltage.
+      Mg: concentration of magnesium outside the cell, in mM, at least 0.
+
+    Jahr & Stevens, J. Neurosci. 10:3178 (1990): V in mV, Mg in mM. The block follows V at once.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import MgBlock
+    >>> round(float(MgBlock(E=0 * u.mV).open(-60.0)), 4)
+    0.0796
+    """
+
+    E: Any = field(default_factory=lambda: 0 * u.mV)
+    Mg: Any = 1.0
+    unit = u.nS
+    conducts = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "E", scalar(self.E, u.mV, "MgBlock: E", "one voltage for all post neurons") * u.mV)
+        what, expected = "MgBlock: Mg", "one concentration in mM, at least 0"
+        number = scalar(self.Mg, u.UNITLESS, what, expected)
+        check_sign(number, self.Mg, what, expected, zero=True)
+        object.__setattr__(self, "Mg", number)
+
+    def open(self, V):
+        """B(V), the part of the channels that is not blocked at V (mV)."""
+        return 1 / (1 + self.Mg / 3.57 * jnp.exp(-0.062 * V))
+
+    def affine(self, state, V):
+        conductance = state * self.open(V)
+        return conductance * u.get_mantissa(self.E), conductance
