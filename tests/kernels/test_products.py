@@ -49,6 +49,7 @@ def inputs(n_weights):
     return w, s, x, ct
 
 
+LONG = {"CSC": FULL[3:], "FixedPostNumConn": FULL[:1], "FixedPreNumConn": FULL[3:]}  # lines are those of CSR, whatever delimits them
 LONG_IN_XLA = {"JITCHomoR": FULL[:1], "JITCNormalC": FULL[3:], "JITCUniformR": FULL[:1]}
 
 
@@ -57,10 +58,10 @@ def within_reason(name, backend, x):
     long to run one, and the laws have hundreds of them.
 
     So each just-in-time class has there what its lines scatter and what they gather, and one class of each kind the long laws on one of
-    the two: the rules of the primitives, which the long laws are about, know no formats.
+    the two: the rules of the primitives, which the long laws are about, know no formats. All of them run on `Dense`, `COO` and `CSR`.
     """
     if name not in DRAWN or not (backend == "xla" or (backend == "triton" and INTERPRETED)):
-        return x, FULL
+        return x, LONG.get(name, FULL)
     full = LONG_IN_XLA.get(name, [])
     return {key: x[key] for key in (*FULL[:2], *full)}, full
 
