@@ -10,6 +10,7 @@ from .population import Population, View
 from .projection import Projection
 from .recording import Run
 from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTotal, FromMatrix, FromPairs, OneToOne, Rule
+from .synapses.base import Synapse
 from .synapses.delta import Delta
 from .synapses.expon import Expon
 from .synapses.outputs import COBA, CUBA, MgBlock
@@ -45,6 +46,7 @@ __all__ = [
     "Projection",
     "Rule",
     "Run",
+    "Synapse",
     "TruncNormal",
     "Uniform",
     "View",

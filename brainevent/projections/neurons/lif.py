@@ -165,7 +165,7 @@ class LIF(Population):
     def relative_conductance(self, synapse, weight):
         return float(np.mean(self.own["R"])) * weight * synapse.conducts
 
-    def peak_deflection(self, synapse, weight: float) -> float:
+    def peak_deflection(self, synapse, weight: float) -> float | None:
         """The peak change of V (mV) at rest from one spike of this weight, with the mean parameters of the population."""
         own = {key: float(np.mean(value)) for key, value in self.own.items()}
         return synapse.peak(weight, own)

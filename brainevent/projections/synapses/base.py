@@ -51,7 +51,15 @@ class Output(Parameters, abc.ABC):
 
 
 class Synapse(Parameters, abc.ABC):
-    """Kinetics: what a spike adds to, and how that decays. Projections with equal synapses onto one population share one state."""
+    """Kinetics: what a spike adds to, and how that decays. Projections with equal synapses onto one population share one state.
+
+    A subclass is a frozen dataclass of parameters with `unit`, `initial`, `targets`, `affine`, and `decay_factors` or `decay`, written for
+    an array of post neurons, on plain arrays in ms, mV, pA and nS; `docs/projection-layer.md` has one of 15 lines.
+
+    >>> from brainevent.projections import Expon, Synapse
+    >>> issubclass(Expon, Synapse)
+    True
+    """
 
     responds_exactly: ClassVar[bool] = False
 
@@ -85,9 +93,11 @@ class Synapse(Parameters, abc.ABC):
     def affine(self, state: dict, V) -> tuple[Any, Any]:
         """`(offset, slope)` of the current that the state makes, in pA and nS."""
 
-    @abc.abstractmethod
-    def peak(self, weight: float, own: dict) -> float:
-        """The peak change of V (mV) from one spike onto a neuron at rest whose plain parameters are `own`."""
+    def peak(self, weight: float, own: dict) -> float | None:
+        """The peak change of V (mV) from one spike onto a neuron at rest whose plain parameters are `own`; None if that is not known, and
+        then no weight is called odd.
+        """
+        return None
 
     def responses(self, tau, dt: float) -> dict[str, Any]:
         """For each state, V(t + dt) per R and per unit of it, exactly; only for synapses that `responds_exactly`."""
