@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from oracles import assert_close
-from tables import HERE, build
+from tables import HERE, build, needs_numba
 
 import brainevent as be
 from brainevent.core import updates
@@ -170,9 +170,11 @@ def test_enqueue_and_collect(name, longest, backend):
             assert not np.asarray(left)[1 % slots].any() and np.array_equal(np.delete(left, 1 % slots, 0), np.delete(ring, 1 % slots, 0))
 
 
+@needs_numba
 def test_threads_share_out_the_delays(monkeypatch):
     """Long rows, so that several threads take part where they may: the same bits."""
-    deposit = pytest.importorskip("brainevent.backends.numba.deposit")
+    from brainevent.backends.numba import deposit
+
     rng = np.random.default_rng(4)
     indices = np.sort(rng.integers(0, 500, (20, 900)), 1)
     A = be.FixedPostNumConn(jnp.asarray(rng.normal(size=indices.shape), jnp.float32), indices, shape=(20, 500), backend="numba")
