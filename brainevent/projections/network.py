@@ -299,7 +299,7 @@ class Network(brainstate.nn.Module):
 
     def _launched(self, backend):
         """`(Launches, why)` for a backend that runs many steps in one launch, or None and why the network runs step by step."""
-        if changed := [key for key in self._states if key.startswith("due.") and key not in self.schedule.rings()]:
+        if changed := [key for key in self._states if key.startswith("due.") and key not in self.schedule.due_keys()]:
             return None, f"spikes under way by a delay that was changed are kept as the input that is due ({len(changed)} rings)"
         key = backend or table.requested(), table.current_platform()
         if key not in self._launches:

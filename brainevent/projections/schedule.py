@@ -100,6 +100,10 @@ class Schedule:
         name = part.synapse.targets()
         return f"due.{part.post.population.label}" if name is None else f"due.synapse{self.synapse_of(part)}.{name}"
 
+    def due_keys(self) -> set[str]:
+        """The keys of the rings of due input that there are because synapses have delays of their own."""
+        return {self.due_key(projection) for projection in self.projections if projection.each_delayed}
+
     def under_way(self, kept: dict, matrices: list, population: Population, step: int) -> dict:
         """What the spikes of a population that are under way before a step will deliver, as rings of due input; and its own ring, empty.
 

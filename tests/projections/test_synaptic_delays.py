@@ -418,7 +418,7 @@ def test_what_a_delay_may_be(key, when):
         net = Network(projection, dt=DT * u.ms)
         try:
             projection.delay = delay
-        except Exception:
+        except (TypeError, ValueError, u.UnitMismatchError):
             assert projection.delay == 1 * u.ms and net.run(0.2 * u.ms, progress=False).n_steps == 2
             raise
         return projection, net
