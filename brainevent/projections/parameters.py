@@ -106,3 +106,31 @@ def same_value(a, b) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return bool(a == b)
+
+
+def _key(value):
+    """A hashable that is equal when the values are: arrays by their bytes, units normalised."""
+    if isinstance(value, u.Quantity):
+        return ("quantity", str(value.unit.dim), _key(np.asarray(value.mantissa, np.float64) * value.unit.magnitude))
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+        array = np.asarray(value)
+        return (array.shape, array.dtype.kind, array.tobytes())
+    return value.key() if isinstance(value, Parameters) else value
+
+
+class Parameters:
+    """A frozen dataclass of parameters, equal when every parameter is equal in value (arrays element by element, units converted)."""
+
+    def key(self):
+        """A hashable of the class and the values."""
+        return (type(self).__name__, *(_key(getattr(self, field.name)) for field in dataclasses.fields(self)))  # type: ignore[arg-type]
+
+    def __eq__(self, other):
+        return isinstance(other, Parameters) and self.key() == other.key()
+
+    def __hash__(self):
+        return hash(self.key())
+
+    def __repr__(self):
+        shown = ", ".join(f"{f.name}={describe(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"

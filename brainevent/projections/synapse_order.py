@@ -60,12 +60,12 @@ class SynapseOrder:
 
     def written(self, matrix, weights, what: str):
         """Weights in order, or one for all, or a whole dense matrix, in the shape and the places in which the matrix holds them."""
-        given = jnp.shape(u.get_mantissa(weights))
-        dense = isinstance(matrix, Dense)
+        given, dense = jnp.shape(u.get_mantissa(weights)), isinstance(matrix, Dense)
+        scalar = given in ((), (1,))
+        if (scalar and not dense) or (dense and given == matrix.shape):
+            return weights
         n = self.dense_places(matrix)[0].size if dense else matrix.nse
-        if given in ((), (1,)) or (dense and given == matrix.shape):
-            return u.math.zeros_like(matrix.data).at[self.pairs(matrix)].set(weights) if dense and given != matrix.shape else weights
-        if given != (n,):
+        if not scalar and given != (n,):
             raise ValueError(f"{what} has shape {given}, expected a scalar, or ({n},): one a synapse, in the order of `pairs()`")
         if dense:
             return u.math.zeros_like(matrix.data).at[self.pairs(matrix)].set(weights)

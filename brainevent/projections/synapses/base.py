@@ -1,42 +1,13 @@
 """The base of synapses and of their outputs: equal by value, shared by projections, written as equations for one array of targets."""
 
 import abc
-import dataclasses
 from typing import Any, ClassVar
 
 import brainunit as u
 import numpy as np
 
-from ..parameters import describe
+from ..parameters import Parameters, describe
 from ..units import check_sign, plain
-
-
-def _key(value):
-    """A hashable that is equal when the values are: arrays by their bytes, units normalised."""
-    if isinstance(value, u.Quantity):
-        return ("quantity", str(value.unit.dim), _key(np.asarray(value.mantissa, np.float64) * value.unit.magnitude))
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
-        array = np.asarray(value)
-        return (array.shape, array.dtype.kind, array.tobytes())
-    return value.key() if isinstance(value, Parameters) else value
-
-
-class Parameters:
-    """A frozen dataclass of parameters, equal when every parameter is equal in value (arrays element by element, units converted)."""
-
-    def key(self):
-        """A hashable of the class and the values."""
-        return (type(self).__name__, *(_key(getattr(self, field.name)) for field in dataclasses.fields(self)))  # type: ignore[arg-type]
-
-    def __eq__(self, other):
-        return isinstance(other, Parameters) and self.key() == other.key()
-
-    def __hash__(self):
-        return hash(self.key())
-
-    def __repr__(self):
-        shown = ", ".join(f"{f.name}={describe(getattr(self, f.name))}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
-        return f"{type(self).__name__}({shown})"
 
 
 class Output(Parameters, abc.ABC):
@@ -44,6 +15,7 @@ class Output(Parameters, abc.ABC):
 
     unit: ClassVar[Any]  # of the synaptic state, so of the weights
     conducts: ClassVar[bool]  # whether the state is a conductance, which adds to that of the membrane
+    linear: ClassVar[bool] = False  # whether the current is the state itself, to which a membrane responds in closed form
 
     @abc.abstractmethod
     def affine(self, state, V) -> tuple[Any, Any]:
@@ -61,11 +33,14 @@ class Synapse(Parameters, abc.ABC):
     True
     """
 
-    responds_exactly: ClassVar[bool] = False
-
     @property
     def conducts(self) -> bool:
         """Whether the weights are conductances, which add to that of the membrane and are never negative."""
+        return False
+
+    @property
+    def responds_exactly(self) -> bool:
+        """Whether the response of a membrane to a spike has a closed form, which `responses` gives."""
         return False
 
     @property
@@ -123,6 +98,45 @@ class Synapse(Parameters, abc.ABC):
             if unit.is_unitless:
                 remedy = f"multiply it by u.{self.unit}, or a sparse matrix as CSR.fromscipy(S, unit=u.{self.unit})"
             raise u.UnitMismatchError(f"{projection}: the weight has {given}, but {self} onto the post neurons takes {self.unit}: {remedy}")
+
+
+class TimedSynapse(Synapse):
+    """A synapse that acts by an `output`, and whose parameters called in `times` are times, scalars or one a post neuron.
+
+    A subclass is a frozen dataclass with a field for each of `times` and one named `output`; its state that acts is `g`.
+    """
+
+    times: ClassVar[tuple[str, ...]]
+    output: Output
+
+    def __post_init__(self):
+        for name in self.times:
+            object.__setattr__(self, name, time_constant(getattr(self, name), None, f"{type(self).__name__}: {name}") * u.ms)
+        if not isinstance(self.output, Output):
+            raise TypeError(f"{type(self).__name__}: output is {describe(self.output)}, expected COBA(E=0 * u.mV) or CUBA()")
+
+    def in_ms(self, name: str):
+        """A parameter of `times` as a float or an array of one value a post neuron."""
+        return time_constant(getattr(self, name), None, name)
+
+    @property
+    def unit(self):
+        return self.output.unit
+
+    @property
+    def conducts(self):
+        return self.output.conducts
+
+    @property
+    def responds_exactly(self):
+        return self.output.linear
+
+    def check_post(self, post, projection):
+        for name in self.times:
+            time_constant(getattr(self, name), post.size, f"{projection}: {type(self).__name__} {name}")
+
+    def affine(self, state, V):
+        return self.output.affine(state["g"], V)
 
 
 def total_input(synapses, V):

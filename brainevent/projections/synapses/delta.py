@@ -20,7 +20,9 @@ class Delta(Synapse):
     def unit(self):
         return u.mV
 
-    responds_exactly = True
+    @property
+    def responds_exactly(self):
+        return True
 
     def initial(self, size):
         return {}

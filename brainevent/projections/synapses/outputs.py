@@ -21,6 +21,7 @@ class CUBA(Output):
 
     unit = u.pA
     conducts = False
+    linear = True
 
     def affine(self, state, V):
         return state, 0.0

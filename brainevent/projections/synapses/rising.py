@@ -7,42 +7,16 @@ import brainunit as u
 import numpy as np
 from scipy.linalg import expm
 
-from ..parameters import describe
-from .base import Output, Synapse, numeric_peak, time_constant
+from .base import Output, TimedSynapse, numeric_peak
 from .outputs import CUBA, MgBlock
 
 
-class _Rising(Synapse):
+class _Rising(TimedSynapse):
     """`dh/dt = -h / tau_rise`, `dg/dt = -g / tau_decay + c h`: a spike adds its weight to h, and c makes the peak of g that weight."""
-
-    output: Output
 
     def constants(self) -> tuple:
         """`(tau_rise, tau_decay)` in ms, floats or arrays of one value a post neuron."""
-        raise NotImplementedError
-
-    def _own(self, output, **times):
-        for name, value in times.items():
-            object.__setattr__(self, name, time_constant(value, None, f"{type(self).__name__}: {name}") * u.ms)
-        if not isinstance(output, Output):
-            raise TypeError(f"{type(self).__name__}: output is {describe(output)}, expected COBA(E=0 * u.mV) or CUBA()")
-
-    @property
-    def unit(self):
-        return self.output.unit
-
-    @property
-    def conducts(self):
-        return self.output.conducts
-
-    @property
-    def responds_exactly(self):  # type: ignore[override]
-        """Whether the response of a membrane to a spike has a closed form: to currents."""
-        return isinstance(self.output, CUBA)
-
-    def check_post(self, post, projection):
-        for value in self.constants():
-            time_constant(value * u.ms, post.size, f"{projection}: {type(self).__name__} tau")
+        return self.in_ms(self.times[0]), self.in_ms(self.times[-1])
 
     def shape(self, t):
         """The state g at the times t (ms) after a spike of weight 1 at 0: at most 1."""
@@ -62,9 +36,6 @@ class _Rising(Synapse):
         falls, rises = np.exp(-dt / np.asarray(self.constants()[1])), self.shape(dt)
         dtype = state["g"].dtype
         return state | {"g": state["g"] * falls.astype(dtype) + state["h"] * np.asarray(rises, dtype)}
-
-    def affine(self, state, V):
-        return self.output.affine(state["g"], V)
 
     def responses(self, tau, dt):
         """The propagators of V' = (-V + I) / tau with I = g; a matrix exponential, so that equal time constants are no special case."""
@@ -121,12 +92,7 @@ class DualExpon(_Rising):
     tau_rise: Any
     tau_decay: Any
     output: Output = CUBA()  # noqa: RUF009
-
-    def __post_init__(self):
-        self._own(self.output, tau_rise=self.tau_rise, tau_decay=self.tau_decay)
-
-    def constants(self):
-        return time_constant(self.tau_rise, None, "tau_rise"), time_constant(self.tau_decay, None, "tau_decay")
+    times = ("tau_rise", "tau_decay")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,13 +116,7 @@ class Alpha(_Rising):
 
     tau: Any
     output: Output = CUBA()  # noqa: RUF009
-
-    def __post_init__(self):
-        self._own(self.output, tau=self.tau)
-
-    def constants(self):
-        tau = time_constant(self.tau, None, "tau")
-        return tau, tau
+    times = ("tau",)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,9 +141,4 @@ class NMDA(_Rising):
     tau_rise: Any = field(default_factory=lambda: 2 * u.ms)
     tau_decay: Any = field(default_factory=lambda: 100 * u.ms)
     output: Output = MgBlock()  # noqa: RUF009
-
-    def __post_init__(self):
-        self._own(self.output, tau_rise=self.tau_rise, tau_decay=self.tau_decay)
-
-    def constants(self):
-        return time_constant(self.tau_rise, None, "tau_rise"), time_constant(self.tau_decay, None, "tau_decay")
+    times = ("tau_rise", "tau_decay")
