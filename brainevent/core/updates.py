@@ -103,7 +103,7 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
       counts: int32 (3,), how often each path of `TAKEN` ran; updated.
       A: a connectivity of plain weights, shape (n_pre, n_post).
       mirror: the same matrix grouped by target, or None.
-      spikes: bool (size of the pre population,).
+      spikes: bool (size of the pre population,), or what each spike counts, floats of the dtype of the target, 0 where there is none.
       decay: a factor on the target before anything is added, scalar or one a neuron; None for no decay.
       window: `(pre_start, pre_stop, post_start, post_stop)`, the slices that A connects.
       path: "auto", "event" or "dense".
@@ -136,7 +136,7 @@ def add_arriving(target, A, spikes, decay, window):
     """The same as a plain product, with the derivatives of one."""
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
-    return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=True))
+    return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=spikes.dtype == bool))
 
 
 class Delays(NamedTuple):
@@ -157,7 +157,7 @@ def enqueue(ring, counts, A, delays: Delays, spikes, place, *, window):
         where the backend can.
       counts: int32 (3,), how often each path of `TAKEN` ran; updated.
       A: a connectivity of plain weights by row, shape (n_pre, n_post).
-      spikes: bool (size of the pre population,).
+      spikes: as for `deposit`.
       place: int32 scalar, the number of this step, modulo 2^32.
       window: as for `deposit`.
 
@@ -174,20 +174,20 @@ def _enqueue(run, window, ring, counts, A, delays, spikes, place):
 
 @_enqueue.defjvp
 def _enqueue_jvp(run, window, primals, tangents):
-    """Linear in the ring and in the weights."""
+    """Linear in the ring, in the weights, and in what spikes count."""
     ring, counts, A, delays, spikes, place = primals
 
-    def plain(ring, A):
+    def plain(ring, A, spikes):
         return add_later(ring, A, delays, spikes, place, window)
 
-    tangent = jax.jvp(plain, (ring, A), (tangents[0], tangents[2]))[1]
+    tangent = jax.jvp(plain, (ring, A, spikes), (tangents[0], tangents[2], tangents[4]))[1]
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
 def add_later(ring, A, delays: Delays, spikes, place, window):
     """The same by plain indexing, with the derivatives of it."""
     row, col = A.coordinates()
-    weights = jnp.where(spikes[window[0] : window[1]][row], A.data.reshape(-1), 0)
+    weights = spikes[window[0] : window[1]][row] * A.data.reshape(-1)
     return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
 
 

@@ -97,17 +97,24 @@ class Compressed(Connectivity):
 
     def regrouped(self):
         """The same matrix grouped by the other axis (CSR as CSC and back); a counting sort on the host, so not under jit."""
+        other, places = self.regrouping()
+        data = self.data if is_scalar(u.get_mantissa(self.data)) else self.per_synapse()[places]
+        return other.with_data(data)
+
+    def regrouping(self):
+        """`(matrix, places)`: the same structure grouped by the other axis, with one weight of 1, and where in this matrix each of its
+        synapses stands, integers (nse,).
+        """
         import scipy.sparse  # slow to import, and only needed here
 
         shape = self.shape if self.major == 0 else self.shape[::-1]
         if not is_concrete(*jax.tree.leaves(self.structure())):
             raise TypeError(f"{self!r}: regrouping needs concrete ids: call it outside jit")
-        starts, order = line_starts(np.asarray(self.lines()), shape[0]), np.arange(self.nse, dtype=np.int64)
+        starts = line_starts(np.asarray(self.lines()), shape[0])
+        order = np.arange(self.nse, dtype=np.int32 if self.nse < 1 << 31 else np.int64)
         other = scipy.sparse.csr_array((order, np.asarray(self.indices).reshape(-1), starts), shape=shape).tocsc()
-        data = self.data if is_scalar(u.get_mantissa(self.data)) else self.per_synapse()[other.data]
-        return Connectivity.formats["CSC" if self.major == 0 else "CSR"](
-            data, other.indices, other.indptr, shape=self.shape, backend=self.backend
-        )
+        cls = Connectivity.formats["CSC" if self.major == 0 else "CSR"]
+        return cls(np.ones((), self.dtype), other.indices, other.indptr, shape=self.shape, backend=self.backend), other.data
 
     def ids_in_range(self):
         """Whether all minor ids are good, a bool array."""

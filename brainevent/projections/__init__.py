@@ -6,6 +6,9 @@ from .inputs import PoissonInput
 from .network import Network
 from .neurons.lif import LIF
 from .neurons.poisson import Poisson
+from .plasticity.learning import LearningRule
+from .plasticity.stdp import PairSTDP, TripletSTDP, VogelsISTDP
+from .plasticity.tsodyks_markram import TsodyksMarkram
 from .population import Population, View
 from .projection import Projection
 from .recording import Run
@@ -35,11 +38,13 @@ __all__ = [
     "FromMatrix",
     "FromPairs",
     "Gamma",
+    "LearningRule",
     "LogNormal",
     "MgBlock",
     "Network",
     "Normal",
     "OneToOne",
+    "PairSTDP",
     "Poisson",
     "PoissonInput",
     "Population",
@@ -47,7 +52,10 @@ __all__ = [
     "Rule",
     "Run",
     "Synapse",
+    "TripletSTDP",
     "TruncNormal",
+    "TsodyksMarkram",
     "Uniform",
     "View",
+    "VogelsISTDP",
 ]

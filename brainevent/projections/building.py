@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import brainunit as u
 import numpy as np
@@ -85,17 +85,23 @@ def generator(seed: int, *words: str) -> np.random.Generator:
 
 
 class Delivery(NamedTuple):
-    """What a delivery takes of a projection: the matrix of plain weights; the same by target, where gathering may pay; delays, one each."""
+    """What a delivery takes of a projection: the matrix of plain weights; the same by target, where gathering may pay; delays, one each;
+    the operands of its plasticity, once dt is known.
+    """
 
     matrix: Connectivity
     mirror: Connectivity | None
     delays: Delays | None
+    plastic: Any
 
 
-def delivery_of(projection: Projection) -> Delivery:
+def delivery_of(projection: Projection, dt: float | None) -> Delivery:
     """The matrix of a projection as a network holds it."""
-    matrix = projection.matrix.replace(data=u.get_mantissa(projection.matrix.data))
-    return Delivery(matrix, None if projection.each_delayed else matrix.by_target(projection.path), projection.delays)
+    matrix = projection.held.replace(data=u.get_mantissa(projection.held.data))
+    mirror = None if projection.each_delayed or projection.by_synapse else matrix.by_target(projection.path)
+    plasticity = projection.plasticity
+    plastic = None if plasticity is None or dt is None else plasticity.operands(projection, dt)
+    return Delivery(matrix, mirror, projection.delays, plastic)
 
 
 def warn_of_odd_strength(projection: Projection):

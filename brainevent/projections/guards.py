@@ -1,6 +1,7 @@
 """Where a network cannot be used, and says so: inside jax's transformations, after a fork, in two threads at once; and how it warns."""
 
 import contextlib
+import copy
 import os
 import sys
 import threading
@@ -67,3 +68,11 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
+
+
+def deep_copy(node, memo: dict):
+    """A copy of a population or network, of all that it holds: brainstate's own shares with the original what is no state."""
+    made = object.__new__(type(node))
+    memo[id(node)] = made
+    made.__setstate__(copy.deepcopy(node.__getstate__(), memo))
+    return made

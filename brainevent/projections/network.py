@@ -14,7 +14,7 @@ from ..core.launch import kernel_for
 from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, delivery_of, generator, numbered, populations_of, take_over, warn_of_odd_strength
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
-from .guards import one_thread, refuse_fork, refuse_tracing, transfers, warn
+from .guards import deep_copy, one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
 from .launch import launches
@@ -83,13 +83,23 @@ class Network(brainstate.nn.Module):
         for projection, words in zip(ordered, numbered(projection.seed_words() for projection in ordered)):
             projection.build(*(generator(self.seed, what, *words) for what in ("synapses", "weights", "delays")))
         self.schedule = Schedule(self.populations, ordered, drives, keys)
-        self._matrices = [delivery_of(projection) for projection in ordered]
         take_over(self.populations, self)
         self.reset()
         for projection in self.projections:
             warn_of_odd_strength(projection)
-        for projection in self.projections:  # last, so that the parts of a network that could not be built are as they were
+        for projection in ordered:  # last, so that the parts of a network that could not be built are as they were
             projection.network = self
+            self._hold_weights(projection)
+        self._matrices = [delivery_of(projection, None) for projection in ordered]
+
+    def _hold_weights(self, projection):
+        """Make the weights of a projection that learns a state."""
+        if projection.learns:
+            self._keep({self.schedule.plastic_key(projection, "w"): projection.hand_over_weights()})
+
+    def learned_weights(self, projection):
+        """The weights of a projection that learns, plain numbers (n_synapses,), as they are stored."""
+        return self._states[self.schedule.plastic_key(projection, "w")].value
 
     @property
     def synapses(self):
@@ -98,14 +108,25 @@ class Network(brainstate.nn.Module):
 
     def refresh_matrix(self, projection):
         """Take over the weights that were set on a projection."""
-        self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
+        self._hold_weights(projection)
+        self._renew(projection)
         self._launches.clear()
         warn_of_odd_strength(projection)
+
+    def _renew(self, projection):
+        """Take a projection as it is now."""
+        self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection, self._dt)
 
     def refresh_delay(self, projection, delay):
         """Take over the delay that was set on a projection. Spikes that are under way, of all projections of that population, become the
         input that is due at their targets, and arrive when they were to.
         """
+        plastic = [p.name for p in self.projections if p.plasticity is not None and p.pre.population is projection.pre.population]
+        if plastic and self._dt is not None and self.first_step:
+            raise ValueError(
+                f"{projection.name}: its delay cannot change while spikes of {projection.pre.population.label} are under way to "
+                f"{plastic[0]}, which is plastic: call net.reset() first"
+            )
         with transfers():
             delay = projection.fitting(delay)
             if self._dt is not None:
@@ -113,7 +134,7 @@ class Network(brainstate.nn.Module):
                 kept = {key: state.value for key, state in self._states.items()}
                 self._keep(self.schedule.under_way(kept, self._matrices, projection.pre.population, self.first_step))
             projection.take_delay(delay, self._dt)
-            self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
+            self._renew(projection)
             for key, ring in (self.schedule.rings() if self._dt is not None else {}).items():
                 self._keep({key: self._grown(key, ring)})
             self._loops.clear()
@@ -130,15 +151,22 @@ class Network(brainstate.nn.Module):
         return moved(now, ring.shape[0], first if key.startswith("due.") else first - now.shape[0])
 
     def nbytes(self, projection) -> int:
-        """Bytes that the synapses of a projection take, the copy grouped by target included where there is one; 0 if none is stored."""
+        """Bytes that the synapses of a projection take, with the copy grouped by target and the states of plasticity where there are; 0 if
+        no synapse is stored.
+        """
         if isinstance(projection.matrix, JITConnectivity):
             return 0
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._matrices[self.schedule.projections.index(projection)]))
+        index = self.schedule.projections.index(projection)
+        states = [state.value for key, state in self._states.items() if key.startswith(f"plastic{index}.")]
+        return sum(leaf.nbytes for leaf in jax.tree.leaves((self._matrices[index], states)))
 
     # -- state --------------------------------------------------------------------------------------------------------------
 
     def reset(self):
-        """Back to the start: initial states drawn anew from the seed, synapses at zero, no spike under way, step 0."""
+        """Back to the start: initial states drawn anew from the seed, synapses and plasticity at rest, no spike under way, step 0.
+
+        Weights stay as they are, those that have learned too: set `proj.weight` to begin with others.
+        """
         check_own(self.populations, self)
         for population in self.populations:
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
@@ -193,7 +221,8 @@ class Network(brainstate.nn.Module):
             for projection, steps in zip(self.projections, rounded):
                 if steps is not None:
                     projection.sort_delays(steps)
-                    self._matrices[self.schedule.projections.index(projection)] = delivery_of(projection)
+                if steps is not None or projection.plasticity is not None:
+                    self._renew(projection)
             self._keep(self.schedule.rings())
 
     def _collect(self):
@@ -373,6 +402,9 @@ class Network(brainstate.nn.Module):
             "_lock": None,
             "_states": {key: state.value for key, state in self._states.items()},
         }
+
+    def __deepcopy__(self, memo):
+        return deep_copy(self, memo)
 
     def __setstate__(self, kept):
         for name, value in (kept | {"_lock": threading.Lock(), "_states": {}}).items():

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .guards import refuse_tracing, transfers
+from .guards import deep_copy, refuse_tracing, transfers
 from .parameters import describe, in_unit
 from .values import array_of, name_of, whole
 
@@ -149,6 +149,9 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     def __getstate__(self):
         """What a copy or a pickle holds: the values of the states, since a brainstate.State cannot be pickled."""
         return self.__dict__ | {name: getattr(self, name).value for name in self.state_units}
+
+    def __deepcopy__(self, memo):
+        return deep_copy(self, memo)
 
     def __setstate__(self, kept):
         for name, value in kept.items():

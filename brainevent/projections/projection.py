@@ -8,7 +8,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from .. import CSC, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
+from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..core import path_choice
 from ..core.updates import Delays
 from ..formats.compressed import Compressed
@@ -16,6 +16,7 @@ from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay, by_delay
 from .distributions import Distribution
 from .parameters import describe, digest, with_unit
+from .plasticity.base import Plasticity
 from .plotting import plot_matrix
 from .population import as_view
 from .rules import FromMatrix, FromPairs, OneToOne, Rule
@@ -40,6 +41,7 @@ class Projection:
         is drawn again where it gives less than 0. None: the spike acts on V in the next step, as in Brian2.
       path: "event" delivers from the neurons that spiked, "dense" takes the full product, "auto" whichever a cost model says is
         cheaper in this time step.
+      plasticity: how the spikes or the weights change with what has spiked, as `TsodyksMarkram(...)` or `PairSTDP(...)`; None for neither.
       name: used in summaries and errors; made from the populations if left out.
 
     Raises:
@@ -54,7 +56,7 @@ class Projection:
     (80, 100)
     """
 
-    def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", name: str | None = None):
+    def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", plasticity=None, name: str | None = None):
         self.pre, self.post = (self._end(side, end) for side, end in (("first", pre), ("last", post)))
         self.given_name = name_of(name, "Projection: name") or None
         if not isinstance(synapse, Synapse):
@@ -71,6 +73,8 @@ class Projection:
             self._plain(weight)
         self._delay = Delay.given(delay, f"{self.name}: delay")
         self._check_delay(self._delay)
+        self.plasticity = plasticity
+        self._check_plasticity()
         self._steps: Delays | None = None
         self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None
@@ -109,6 +113,23 @@ class Projection:
         if delay.each and word not in ("auto", "csr", "fixed"):
             raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
 
+    def _check_plasticity(self):
+        """Raise unless the plasticity is one, and goes with the format, the path and the delays."""
+        plasticity, what = self.plasticity, f"{self.name}: plasticity"
+        if plasticity is None:
+            return
+        if not isinstance(plasticity, Plasticity):
+            hint = ": write PairSTDP(), with brackets" if isinstance(plasticity, type) else ", as TsodyksMarkram() or PairSTDP()"
+            raise TypeError(f"{what} is {describe(plasticity)}, expected plasticity{hint}")
+        drawn = isinstance(self._matrix, JITConnectivity) or (self.rule is not None and self.rule.format == "jit")
+        if plasticity.learns and drawn:
+            raise ValueError(f'{what} changes weights, but those of format="jit" are drawn anew whenever a neuron spikes: use format="csr"')
+        if plasticity.learns and self.path == "dense":
+            raise ValueError(f'{what} changes weights, which path="dense" would have twice: use path="event" or "auto"')
+        if plasticity.learns and self._delay.each:
+            raise ValueError(f"{what} changes weights, and the delay is one a synapse: give one delay, or one a pre neuron")
+        plasticity.check(self)
+
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
 
@@ -121,24 +142,56 @@ class Projection:
         """Where the projection comes among others, whatever the order in which they were written; by weight and format last."""
         rule = {} if self.rule is None else {field.name: getattr(self.rule, field.name) for field in dataclasses.fields(self.rule)}
         weight, word = rule.pop("weight", None), rule.pop("format", "")
-        return self.seed_words(), digest(self.synapse, self._delay.times, *rule.values()), digest(weight, self._matrix), word, self.path
+        own = self.synapse, self._delay.times, self.plasticity, *rule.values()
+        return self.seed_words(), digest(*own), digest(weight, self._matrix), word, self.path
 
     def build(self, structure_rng: np.random.Generator, weight_rng: np.random.Generator, delay_rng: np.random.Generator) -> None:
         """Sample the rule, store the synapses in the format asked for, and draw the delays (a network calls this)."""
         self._connect(structure_rng, weight_rng)
+        if self.by_synapse:
+            self._matrix = self._rows()
+        self._matrix = self._one_each(self._matrix)
         self._delay_rng = delay_rng
         self._order = SynapseOrder(self.rule.given_order if isinstance(self.rule, FromPairs) else None)
         self.take_delay(self.fitting(self._delay), None)
 
     def fitting(self, delay: Delay) -> Delay:
         """A delay that fits the number of synapses, or an error."""
-        size = -1 if isinstance(self._matrix, JITConnectivity) else self.n_synapses
-        delay = delay.fitted(self.pre.size, size)
+        delay = delay.fitted(self.pre.size, self.n_stored)
         self._check_delay(delay)
         return delay
 
-    def _by_row(self) -> bool:
-        return isinstance(self._matrix, Compressed) and self._matrix.major == 0
+    @property
+    def learns(self) -> bool:
+        """Whether the weights change with spikes; then every synapse has one of its own."""
+        return self.plasticity is not None and self.plasticity.learns
+
+    @property
+    def by_synapse(self) -> bool:
+        """Whether plasticity has a state for every synapse."""
+        return self.plasticity is not None and self.plasticity.by_synapse(self)
+
+    @property
+    def n_stored(self) -> int:
+        """The number of synapses; -1 where none is stored."""
+        return -1 if isinstance(self._matrix, JITConnectivity) else self.n_synapses
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Values of one a synapse in the order of `pairs`, in that of the matrix."""
+        made = np.empty_like(values)
+        made[self._order.ids(self._matrix)] = values
+        return made
+
+    def _one_each(self, matrix):
+        """The matrix, with one weight a synapse if they are to learn."""
+        return matrix.with_data(matrix.per_synapse().reshape(matrix.weights_shape)) if self.learns else matrix
+
+    def _rows(self):
+        """The matrix, its synapses stored by row: those of a dense one are its nonzeros."""
+        matrix = self._matrix
+        if isinstance(matrix, Compressed) and matrix.major == 0:
+            return matrix
+        return CSR.fromdense(matrix.data) if isinstance(matrix, Dense) else matrix.tocsr()
 
     def _connect(self, structure_rng, weight_rng):
         """Make the matrix."""
@@ -173,7 +226,7 @@ class Projection:
         """The sampled synapses in the format that the rule names, or that suits their density."""
         word = self.rule.format
         if word == "auto":
-            dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1] and not self._delay.each
+            dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1] and not self._delay.each and self.plasticity is None
             word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if dense else "csr"
         if word == "csr":
             return csr
@@ -198,6 +251,10 @@ class Projection:
         """The connectivity, shape (n_pre, n_post), weights in the network's unit."""
         if self._matrix is None:
             raise RuntimeError(f"{self.name} is not built yet: put it into a Network")
+        if self.learns and self.network is not None:
+            return self._matrix.replace(
+                data=with_unit(self.network.learned_weights(self).reshape(self._matrix.weights_shape), inside(self.synapse.unit))
+            )
         return self._matrix
 
     @property
@@ -231,9 +288,20 @@ class Projection:
         return redrawn(self.matrix, weight, self._in_inside_unit, what)
 
     def _take(self, matrix):
-        self._matrix = self._checked(matrix)
+        self._matrix = self._one_each(self._checked(matrix))
         if self.network is not None:
             self.network.refresh_matrix(self)
+
+    def hand_over_weights(self):
+        """Plain weights, (n_synapses,), as they are stored, which learn and which a network holds from now on."""
+        weights = u.get_mantissa(self._matrix.data).reshape(-1)
+        self._matrix = self._matrix.with_data(with_unit(np.ones((), weights.dtype), inside(self.synapse.unit)))
+        return weights
+
+    @property
+    def held(self) -> Connectivity:
+        """The matrix as a network takes it: where weights learn they are among its states, and here is 1."""
+        return self._matrix
 
     @property
     def delay(self):
@@ -259,8 +327,8 @@ class Projection:
 
     def take_delay(self, delay: Delay, dt: float | None):
         """Put a fitting delay in the place of the one there is, in steps of `dt` (ms) where that is known (a network calls this)."""
-        if delay.each and not self._by_row():
-            self._matrix = self._matrix.tocsr()
+        if delay.each:
+            self._matrix = self._rows()
         self._delay, self._steps = delay, None
         steps = None if dt is None else self.rounded_delays(dt)
         if steps is not None:
@@ -279,9 +347,7 @@ class Projection:
 
     def sort_delays(self, steps: np.ndarray):
         """Store the synapses of a row by their delays, given as `rounded_delays` gives them."""
-        stored = np.empty_like(steps)
-        stored[self._order.ids(self.matrix)] = steps
-        order, self._steps = by_delay(self.matrix, stored)
+        order, self._steps = by_delay(self.matrix, self.stored(steps))
         self._order.follow(self.matrix, order, needed=not self._delay.drawn)
         self._matrix = self._matrix.reordered_within_lines(order)
 

@@ -52,15 +52,28 @@ class Schedule:
         for index, (population, synapse) in enumerate(self.synapses):
             for name, value in synapse.initial(population.size).items():
                 kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
+        for projection in self.projections:
+            for name, value in self._plastic(projection).items():
+                kept[self.plastic_key(projection, name)] = jnp.asarray(value, jnp.result_type(float) if value.dtype.kind == "f" else None)
         return kept | {f"paths{index}": jnp.zeros(len(TAKEN), jnp.int32) for index in range(len(self.projections))}
 
+    @staticmethod
+    def _plastic(projection) -> dict:
+        """The states of the plasticity of a projection at rest."""
+        return {} if projection.plasticity is None else projection.plasticity.initial(projection)
+
+    def plastic_key(self, projection, name: str) -> str:
+        """The key in `kept` of a state of the plasticity of a projection."""
+        return f"plastic{self.projections.index(projection)}.{name}"
+
     def state_names(self) -> dict[str, str]:
-        """What to call the states of the synapses, by their key in `kept`."""
-        return {
+        """What to call the states of the synapses, and the weights that learn, by their key in `kept`."""
+        names = {
             f"synapse{index}.{name}": f"{name} of {synapse!r} onto {population.label}"
             for index, (population, synapse) in enumerate(self.synapses)
             for name in synapse.initial(1)
         }
+        return names | {self.plastic_key(p, "w"): f"the weight of {p.name}" for p in self.projections if p.learns}
 
     def rings(self) -> dict:
         """What is under way, nothing yet: for populations, bits of the spikes that projections deliver later; where every synapse has a
@@ -143,6 +156,7 @@ class Schedule:
         step.integrate(external, values)
         step.decay()
         step.deliver(matrices)
+        step.learn(matrices)
         return step.end()
 
 
@@ -156,6 +170,12 @@ class _Step:
         self.spikes: dict = {}
         self.jumps: dict = {}
         self.factors: dict = {}
+        self.plastic = {
+            index: {key.partition(".")[2]: value for key, value in self.kept.items() if key.startswith(f"plastic{index}.")}
+            for index, projection in enumerate(schedule.projections)
+            if projection.plasticity is not None
+        }
+        self.arrived: dict = {}
 
     def integrate(self, external, values):
         """Every population with the synapses of t_n; thresholds and resets are part of the models."""
@@ -185,14 +205,15 @@ class _Step:
             spikes = (
                 due[pre.population.label, projection.delay_steps(self.clock.dt)] if projection.one_delay else self._due_each(projection)
             )
+            matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
             target, self.kept[f"paths{index}"] = deposit(
                 self._target(projection),
                 self.kept[f"paths{index}"],
-                matrices[index].matrix,
+                matrix,
                 matrices[index].mirror,
                 spikes,
                 decay=self._decay_of(projection),
-                window=_window(projection),
+                window=window,
                 path=projection.path,
             )
             self._put(projection, target)
@@ -206,16 +227,39 @@ class _Step:
         """Put what this step's spikes will deliver where every synapse has a delay of its own, and take what is due now."""
         for index, projection in enumerate(self.schedule.projections):
             if projection.each_delayed:
-                key, (matrix, _, delays) = self.schedule.due_key(projection), matrices[index]
-                spikes, place = self.spikes[projection.pre.population.label], self.clock.place
+                key, place = self.schedule.due_key(projection), self.clock.place
+                spikes = self.spikes[projection.pre.population.label]
+                matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
                 self.kept[key], self.kept[f"paths{index}"] = enqueue(
-                    self.kept[key], self.kept[f"paths{index}"], matrix, delays, spikes, place, window=_window(projection)
+                    self.kept[key], self.kept[f"paths{index}"], matrix, matrices[index].delays, spikes, place, window=window
                 )
         for key, part in {self.schedule.due_key(p): p for p in self.schedule.projections}.items():
             if key in self.kept:
                 decay = self._decay_of(part)
                 target, self.kept[key] = collect(self._target(part), self.kept[key], self.clock.place, decay=decay)
                 self._put(part, target)
+
+    def _transmitted(self, index, projection, delivery, spikes):
+        """`(matrix, spikes, window)` of a delivery, as plasticity makes them of the spikes of a population."""
+        pre, post = projection.pre, projection.post
+        if projection.plasticity is None:
+            return delivery.matrix, spikes, (pre.start, pre.stop, post.start, post.stop)
+        self.arrived[index] = spikes[pre.start : pre.stop]
+        self.plastic[index], matrix, sent = projection.plasticity.transmit(
+            self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], self.clock.place
+        )
+        return matrix, sent, (0, pre.size, post.start, post.stop)
+
+    def learn(self, matrices):
+        """Change what is plastic by the spikes that have arrived and those of the post neurons."""
+        for index, projection in enumerate(self.schedule.projections):
+            if projection.plasticity is not None:
+                post = self.spikes[projection.post.population.label][projection.post.start : projection.post.stop]
+                delivery = matrices[index]
+                readers = (self.kept[f"paths{index}"],)
+                self.plastic[index] = projection.plasticity.learn(
+                    self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], post, readers, self.clock.dt
+                )
 
     def _decay_of(self, part):
         """The factor that the state which a part delivers to is still to be multiplied by in this step, or None."""
@@ -267,12 +311,9 @@ class _Step:
             self.neurons[label] = {**state, "spikes": self.spikes[label]}
         for i, state in enumerate(self.synapses):
             self.kept |= {f"synapse{i}.{name}": value for name, value in state.items()}
+        for i, state in self.plastic.items():
+            self.kept |= {f"plastic{i}.{name}": value for name, value in state.items()}
         return {"populations": self.neurons, "kept": self.kept}
-
-
-def _window(projection) -> tuple[int, int, int, int]:
-    """The slices of the two populations that a projection joins."""
-    return projection.pre.start, projection.pre.stop, projection.post.start, projection.post.stop
 
 
 def moved(ring, slots: int, step: int):

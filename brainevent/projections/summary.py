@@ -62,6 +62,10 @@ def summary(net) -> str:
         lines += [*_table(projections), ""]
     if len(synapses) > 1:
         lines += [*_table(synapses), ""]
+    for projection in net.projections:
+        if projection.plasticity is not None:
+            what = "its weights learn, one a synapse" if projection.learns else "what a spike releases"
+            lines.append(f"{projection.name}: {projection.plasticity!r} ({what})")
     for drive in net.drives:
         lines.append(f"{drive!r} through {drive.synapse!r}, {drive.weight:.4g} {drive.synapse.unit} a spike")
     order = ["integrate " + ", ".join(p.label for p in net.populations)]

@@ -8,7 +8,7 @@ from numba.extending import overload
 
 from ...core.path_choice import COSTS, TAKEN
 from ...core.table import BackendError, kernel
-from ...events import EventArray
+from ...core.updates import add_arriving
 from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense
@@ -155,9 +155,7 @@ def deposit_pairs(target, counts, A, mirror, spikes, *, decay, window, path):
     """Coordinates in any order know no rows: all of them are looked at, which is the gather path."""
     if path == "event":
         raise BackendError(f'path="event" on {A!r}: coordinates are in no order: use format="csr", or path="auto"')
-    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
-    arriving = EventArray(spikes[window[0] : window[1]]) @ A
-    return target.at[window[2] : window[3]].add(arriving), counts.at[GATHER].add(1)
+    return add_arriving(target, A, spikes, decay, window), counts.at[GATHER].add(1)
 
 
 @kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED)

@@ -29,6 +29,8 @@ for _operation, _class, _run in (
     ("deposit", JITConnectivity, plain.deposit_drawn),
     ("strengthen", Dense, plain.strengthen_dense),
     ("strengthen", Compressed, plain.strengthen_lines),
+    ("release", object, plain.release_xla),
+    ("learn", Compressed, plain.learn_xla),
     ("propagate", Dense, stored.propagate_dense),
     ("correlate", Dense, stored.correlate_dense),
 ):

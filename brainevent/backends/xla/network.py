@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from ...core.path_choice import TAKEN
+from ...core.plastic import learned, released
 from ...core.table import BackendError, kernel
 from ...core.updates import add_arriving, add_later, packed_size, take_due
 from ...formats.compressed import Compressed, in_range
@@ -71,3 +72,17 @@ def strengthen_lines(A, w, spikes, trace, *, axis, places):
     if places is None:
         return A.or_nan(w + added)
     return A.or_nan(jnp.where(in_range(places, w.shape[0]), w.at[places].add(added), jnp.nan))
+
+
+@kernel("release", object, backend="xla")
+def release_xla(resources, sent, A, w, spikes, place, kinetics):
+    """Every synapse, or every neuron, is asked."""
+    resources, sent = released(resources, sent, A, w, spikes, place, kinetics)
+    return resources, sent if A is None else A.or_nan(sent)
+
+
+@kernel("learn", Compressed, backend="xla")
+def learn_xla(rule, A, w, spikes, own, other, *, axis, places, readers):
+    """Every synapse is asked whether its neuron spiked; NaN from a structure that is not sound."""
+    sound = True if places is None else in_range(places, w.shape[0])
+    return A.or_nan(jnp.where(sound, learned(rule, A, w, spikes, own, other, axis, places), jnp.nan))

@@ -5,6 +5,7 @@ Offsets are in 64-bit words; `abi` has checked them against the header of the in
 
 import importlib
 from functools import cache, reduce
+from typing import Any
 
 import llvmlite.ir as ir
 from numba import njit, types
@@ -44,6 +45,12 @@ def _serial(kernel):
 def imported(module, qualname, serial=False):
     """The kernel that a handler on disk names, as a numba dispatcher."""
     return compiled(reduce(getattr, qualname.split("."), importlib.import_module(module)), serial)
+
+
+def made(module, qualname, text, serial=False):
+    """The kernel that a maker which a handler on disk names makes of a text."""
+    maker: Any = reduce(getattr, qualname.split("."), importlib.import_module(module))
+    return compiled(maker(text), serial)
 
 
 def _word(builder, pointer, index, width=_I64):

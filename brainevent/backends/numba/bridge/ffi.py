@@ -3,10 +3,12 @@
 Importing this module does not import numba; the first `call` or `threads` does.
 """
 
+import dataclasses
 import hashlib
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from . import disk_cache
 from .abi import DTYPE_CODES, handler_source
 
-__all__ = ["FAILURES", "call", "serves", "threads"]
+__all__ = ["FAILURES", "Made", "call", "serves", "threads"]
 
 FAILURES = {
     1: "an index of the structure is out of range: every index must be at least 0 and less than the size of the axis it points into",
@@ -30,13 +32,21 @@ _targets = {}  # (kernel, operand signature, result signature) -> target name
 _handlers = {}  # target name -> compiled handler: keeps the machine code alive
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A kernel that is made when it is compiled: `maker(text)`, of a function at the top level of a module of `brainevent`."""
+
+    maker: Callable
+    text: str
+
+
 def call(kernel, outs, *operands, aliases=None) -> Any:
     """Run the numba function `kernel` on CPU arrays, as one native call of the compiled XLA program.
 
     Arguments:
       kernel: a function or numba dispatcher at the top level of a module, `kernel(*operands, *outs) -> int status`. It writes
         every element of every output, and returns 0, or a code of `FAILURES`. Kernels of `brainevent` are kept compiled on disk
-        between processes, others compiled once a process.
+        between processes, others compiled once a process. Or a `Made` one.
       outs: a `jax.ShapeDtypeStruct`, or a tuple or list of them.
       operands: arrays, None, and tuples of these, in any nesting. The kernel gets the same structure: None as None (so that numba
         compiles the branch away), tuples as tuples, arrays as C-contiguous numpy arrays of the same rank and dtype, but a
@@ -120,8 +130,13 @@ def _leaf(array, kernel):
 
 
 def _name(kernel):
-    function = getattr(kernel, "py_func", kernel)
+    function = _function(kernel)
     return f"{function.__module__}.{function.__qualname__}"
+
+
+def _function(kernel):
+    """The Python function by whose name a kernel goes."""
+    return kernel.maker if isinstance(kernel, Made) else getattr(kernel, "py_func", kernel)
 
 
 def _target(kernel, operands, results):
@@ -141,10 +156,11 @@ def _register(kernel, operands, results):
 
     name = _name(kernel)
     serial = threads()[0] == 1  # asked of every kernel: machine code from disk may need the symbols that numba's threads define
-    function = getattr(kernel, "py_func", kernel)
-    line = f"kernel = abi.imported({function.__module__!r}, {function.__qualname__!r}, serial={serial})"
+    function = _function(kernel)
+    made = f"{kernel.text!r}, " if isinstance(kernel, Made) else ""
+    line = f"kernel = abi.{'made' if made else 'imported'}({function.__module__!r}, {function.__qualname__!r}, {made}serial={serial})"
     try:
-        if disk_cache.keeps(kernel):
+        if disk_cache.keeps(function if made else kernel):
             source = handler_source(name, line, operands, results, FAILURES)
             handler = disk_cache.load(source, function.__module__, name)
         else:
@@ -153,7 +169,7 @@ def _register(kernel, operands, results):
     except Exception as error:
         error.add_note(f"while compiling {name} for operands {operands} and outputs {results}")
         raise
-    target = f"{name}:{hashlib.sha256(repr((operands, results)).encode()).hexdigest()[:16]}"
+    target = f"{name}:{hashlib.sha256(repr((operands, results, made)).encode()).hexdigest()[:16]}"
     while target in _handlers:  # another function of this name, redefined
         target += "'"
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handler.address), platform="cpu", api_version=1)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 from .compressed import work_of
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span, value, weight
 
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
 
@@ -22,7 +22,7 @@ def first_of(delays, start, stop, least):
 
 
 @njit
-def add_later(lines, count, first, last, place, w, structure, delays, scale, targets, ring):
+def add_later(lines, count, first, last, place, x, w, structure, delays, scale, targets, ring):
     """Add the synapses of the listed rows whose delay is from `first` to before `last`, slot by slot: one slot fits a near cache.
 
     Delays ascend within a row. `ring` has a power of two of slots; the targets stand from `targets[0]` to `targets[1]` in each.
@@ -38,19 +38,19 @@ def add_later(lines, count, first, last, place, w, structure, delays, scale, tar
     for d in range(first, last):
         slot = ring[(place + d) & mask, targets[0] : targets[1]]
         for a in range(count):
-            k, stop = np.uint64(places[a]), np.uint64(stops[a])
+            k, stop, v = np.uint64(places[a]), np.uint64(stops[a]), scale * value(x, lines[a], ring)
             while k < stop and delays[k] == d:
                 j = np.uint64(ids[k])
                 if j >= np.uint64(m):
                     return ID_OUT_OF_RANGE
-                slot[j] += scale * weight(w, k, ring)
+                slot[j] += v * weight(w, k, ring)
                 k += np.uint64(1)
             places[a] = k
     return OK
 
 
 @njit
-def add_rows_later(lines, count, place, w, structure, delays, scale, targets, ring):
+def add_rows_later(lines, count, place, x, w, structure, delays, scale, targets, ring):
     """`add_later` of all delays row by row, in any order of delays: for rows that are short beside the number of slots."""
     ids, w = ids_of(structure), flat(w)
     m, mask = targets[1] - targets[0], ring.shape[0] - 1
@@ -58,20 +58,21 @@ def add_rows_later(lines, count, place, w, structure, delays, scale, targets, ri
         start, stop = span(structure, lines[a])
         if start < 0 or start > stop or stop > ids.shape[0]:
             return BAD_POINTER
+        v = scale * value(x, lines[a], ring)
         for k in range(np.uint64(start), np.uint64(stop)):
             j = np.uint64(ids[k])
             if j >= np.uint64(m):
                 return ID_OUT_OF_RANGE
-            ring[(place + np.int64(delays[k])) & mask, np.uint64(targets[0]) + j] += scale * weight(w, k, ring)
+            ring[(place + np.int64(delays[k])) & mask, np.uint64(targets[0]) + j] += v * weight(w, k, ring)
     return OK
 
 
 @njit(parallel=True)
-def add_later_threaded(lines, count, bounds, place, w, structure, delays, scale, targets, ring):
+def add_later_threaded(lines, count, bounds, place, x, w, structure, delays, scale, targets, ring):
     """`add_later`, one thread a range of delays: no two threads write into one slot, and every slot is summed in the one order."""
     status = np.zeros(bounds.shape[0] - 1, np.int64)
     for b in prange(bounds.shape[0] - 1):
-        status[b] = add_later(lines, count, bounds[b], bounds[b + 1], place, w, structure, delays, scale, targets, ring)
+        status[b] = add_later(lines, count, bounds[b], bounds[b + 1], place, x, w, structure, delays, scale, targets, ring)
     return status.max()
 
 
@@ -87,24 +88,26 @@ def shared_out(tally, blocks):
 
 def enqueue(ring, counts, place, x, scale, w, structure, delays, tally, window, after, taken):
     """All due rows; `after` shares the memory of `ring`, `taken` that of `counts`."""
-    lines, count = active(x[window[0] : window[1]])
+    x = x[window[0] : window[1]]
+    lines, count = active(x)
     taken[0] += 1
     slots = tally.shape[0] - 1
     if work_of(lines, count, structure) < LONG_ROW * slots * count:
-        return add_rows_later(lines, count, place[0], w, structure, delays, scale[0], window[2:], after)
-    return add_later(lines, count, 0, slots, place[0], w, structure, delays, scale[0], window[2:], after)
+        return add_rows_later(lines, count, place[0], x, w, structure, delays, scale[0], window[2:], after)
+    return add_later(lines, count, 0, slots, place[0], x, w, structure, delays, scale[0], window[2:], after)
 
 
 def enqueue_threaded(ring, counts, place, x, scale, w, structure, delays, tally, window, split, after, taken):
     """`enqueue`; from `split[1]` synapses on in `split[0]` threads."""
-    lines, count = active(x[window[0] : window[1]])
+    x = x[window[0] : window[1]]
+    lines, count = active(x)
     taken[0] += 1
     work, slots = work_of(lines, count, structure), tally.shape[0] - 1
     if work < LONG_ROW * slots * count:
-        return add_rows_later(lines, count, place[0], w, structure, delays, scale[0], window[2:], after)
+        return add_rows_later(lines, count, place[0], x, w, structure, delays, scale[0], window[2:], after)
     if work < split[1]:
-        return add_later(lines, count, 0, slots, place[0], w, structure, delays, scale[0], window[2:], after)
-    return add_later_threaded(lines, count, shared_out(tally, split[0]), place[0], w, structure, delays, scale[0], window[2:], after)
+        return add_later(lines, count, 0, slots, place[0], x, w, structure, delays, scale[0], window[2:], after)
+    return add_later_threaded(lines, count, shared_out(tally, split[0]), place[0], x, w, structure, delays, scale[0], window[2:], after)
 
 
 def collect(target, ring, place, decay, after, later):

@@ -1,10 +1,13 @@
 """numba kernels of plasticity: the lines of the neurons that spiked, in place. Every id that is touched is checked."""
 
+import math
+from typing import Any
+
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.extending import overload
 
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span, weight
 
 
 def place(places, k):
@@ -54,3 +57,65 @@ def strengthen_columns(w, spikes, trace, after):
         for a in range(count):
             row[np.uint64(columns[a])] += added
     return OK
+
+
+def clear(values, w):
+    """Set values to zero where no weights are given."""
+    raise NotImplementedError
+
+
+@overload(clear)
+def _clear(values, w):
+    if not isinstance(w, types.NoneType):
+        return lambda values, w: None
+
+    def clears(values, w):
+        values[:] = 0
+
+    return clears
+
+
+def release(used, left, last, sent, spikes, place, w, structure, U, fades, recovers, used_, left_, last_, sent_):
+    """`sent = w u x` of the lines that spiked; what ends in `_` shares the memory of what is called so without."""
+    clear(sent_, w)
+    one, m = sent_.dtype.type(1), sent_.shape[0]
+    lines, count = active(spikes)
+    for a in range(count):
+        i = lines[a]
+        steps = sent_.dtype.type(np.uint32(place[0] - last_[i]))
+        last_[i] = place[0]
+        start, stop = span(structure, i)
+        if start < 0 or start > stop or stop > m:
+            return BAD_POINTER
+        for k in range(np.uint64(start), np.uint64(stop)):
+            of = k if U.shape[0] > 1 else np.uint64(0)
+            u = U[of] + used_[k] * (one - U[of]) * math.exp(-steps * fades[k if fades.shape[0] > 1 else np.uint64(0)])
+            x = one - (one - left_[k]) * math.exp(-steps * recovers[k if recovers.shape[0] > 1 else np.uint64(0)])
+            used_[k], left_[k] = u, x * (one - u)
+            sent_[k] = weight(w, k, sent_) * u * x
+    return OK
+
+
+def learner(text):
+    """The kernel of a rule, given as the text of a function `rule(w, own, i, other, j)` of a weight and the traces at its ends."""
+    scope: dict[str, Any] = {"np": np, "math": math}
+    exec(text, scope)
+    rule: Any = njit(scope["rule"], inline="always")
+
+    def learn(w, spikes, own, other, n, structure, places, readers, after):
+        """`after[place of k]` by the rule, over the synapses k of the active lines; `after` shares the memory of `w`."""
+        ids, m = ids_of(structure), np.uint64(after.shape[0])
+        lines, count = active(spikes)
+        for a in range(count):
+            i = np.uint64(lines[a])
+            start, stop = span(structure, i)
+            if start < 0 or start > stop or stop > ids.shape[0]:
+                return BAD_POINTER
+            for k in range(np.uint64(start), np.uint64(stop)):
+                j, q = np.uint64(ids[k]), place(places, k)
+                if j >= np.uint64(n[0]) or q >= m:
+                    return ID_OUT_OF_RANGE
+                after[q] = rule(after[q], own, i, other, j)
+        return OK
+
+    return learn

@@ -1,0 +1,52 @@
+"""The base of plasticity: what happens to the spikes and weights of a projection before and after a delivery."""
+
+import abc
+from typing import Any
+
+from ..parameters import Parameters
+
+
+class Plasticity(Parameters, abc.ABC):
+    """How the spikes or the weights of a projection change with what has spiked. A subclass is a frozen dataclass of parameters."""
+
+    learns = False  # whether weights change, so that each synapse has one of its own, kept among the states of the network
+
+    @abc.abstractmethod
+    def by_synapse(self, projection) -> bool:
+        """Whether every synapse has a state of its own, for which they must be stored by row."""
+
+    def check(self, projection) -> None:
+        """Raise if the parameters do not fit the projection, whose synapses need not be made yet."""
+
+    @abc.abstractmethod
+    def operands(self, projection, dt: float) -> Any:
+        """Arrays that a step takes beside the states, made once the synapses are stored and dt (ms) is known."""
+
+    @abc.abstractmethod
+    def initial(self, projection) -> dict[str, Any]:
+        """The states at rest, plain arrays; those of whole synapses as they are stored."""
+
+    def transmit(self, state: dict, operands, matrix, spikes, place) -> tuple[dict, Any, Any]:
+        """What spikes that arrive, or are sent on their way, deliver.
+
+        Args:
+          state, operands: as `initial` and `operands` made them.
+          matrix: the connectivity of plain weights.
+          spikes: bool (n_pre,).
+          place: int32 scalar, the number of the step, modulo 2^32.
+
+        Returns:
+          `(state, matrix, spikes)`, the spikes bool or floats that say what each counts.
+        """
+        return state, matrix, spikes
+
+    def learn(self, state: dict, operands, matrix, pre, post, readers: tuple, dt: float) -> dict:
+        """The state at the end of a step.
+
+        Args:
+          state, operands, matrix: as in `transmit`, which came before.
+          pre: the spikes that have arrived, bool (n_pre,). post: those of the post neurons, bool (n_post,).
+          readers: what the delivery computed; as in `core.plastic.learn`.
+          dt: in ms.
+        """
+        return state

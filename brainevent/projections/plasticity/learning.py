@@ -1,0 +1,199 @@
+"""`Learning`: weights that change with the spikes of both ends, by traces of these spikes; and `LearningRule`, a user's own."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import brainunit as u
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.plastic import learn
+from ..parameters import describe
+from ..units import check_sign, inside, scalar
+from ..values import word
+from .base import Plasticity
+
+INTERACTIONS = ("all", "nearest")
+
+
+def time_of(value, what: str):
+    """A positive time, one for all synapses, in ms."""
+    expected = "one positive time"
+    number = scalar(value, u.ms, what, expected)
+    check_sign(number, value, what, expected, zero=False)
+    return number * u.ms
+
+
+def weight_of(rule, name: str) -> float:
+    """A parameter that is a weight, as a plain number in the unit that weights have inside a network."""
+    value = getattr(rule, name)
+    return scalar(value, inside(u.get_unit(value)), f"{type(rule).__name__}: {name}", "one weight for all synapses")
+
+
+def number_of(value, what: str) -> float:
+    """A plain number, one for all synapses."""
+    return scalar(value, u.UNITLESS, what, "one number for all synapses")
+
+
+class Learning(Plasticity):
+    """Weights that learn from spikes: the base of every rule, whose `on_pre` and `on_post` read like its equations.
+
+    A spike of a neuron makes its traces jump, and they decay in between: by 1 where all pairs of spikes count, to 1 where the nearest do.
+    When a spike arrives, `on_pre` changes the weights of all synapses of its neuron, then the neuron's traces jump; when a post neuron
+    spikes, `on_post` changes those of all synapses onto it. In a step that has both, the pre spike comes first, and deliveries come before
+    weights change. Weights are kept from w_min to w_max, where there are such.
+
+    A subclass is a frozen dataclass with `w_min`, `w_max` (Quantities, or None), perhaps `interactions` ("all" or "nearest"), and the
+    methods `traces`, `on_pre` and `on_post`.
+    """
+
+    learns = True
+    w_min: Any = None
+    w_max: Any = None
+    interactions: str = "all"
+
+    @abc.abstractmethod
+    def traces(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The time constants, by name, of the traces of a pre neuron, and of those of a post neuron."""
+
+    def on_pre(self, w, pre, post):
+        """The weight after a pre spike has arrived; as it was, unless a rule says otherwise.
+
+        Args:
+          w: the weight, a plain number in nS, pA or mV. pre, post: the traces of the two neurons, by name.
+        """
+        return w
+
+    def on_post(self, w, pre, post):
+        """The weight after a post spike, likewise."""
+        return w
+
+    def bounds(self) -> tuple[float | None, float | None]:
+        """`w_min` and `w_max` as plain numbers; None if there is none."""
+        low, high = (None if getattr(self, name) is None else weight_of(self, name) for name in ("w_min", "w_max"))
+        return low, high
+
+    def check_bounds(self):
+        """Raise unless the bounds are weights that leave room, and `interactions` is a word that is known (for `__post_init__`)."""
+        low, high = self.bounds()
+        if low is not None and high is not None and low >= high:
+            kind = type(self).__name__
+            raise ValueError(f"{kind}: w_min is {describe(self.w_min)}, expected less than w_max, which is {describe(self.w_max)}")
+        word(self.interactions, INTERACTIONS, f"{type(self).__name__}: interactions")
+
+    def by_synapse(self, projection):
+        return True
+
+    def check(self, projection):
+        for name in ("w_min", "w_max"):
+            value = getattr(self, name)
+            if value is not None and not u.get_unit(value).has_same_dim(projection.synapse.unit):
+                raise u.UnitMismatchError(
+                    f"{projection.name}: {name} of {type(self).__name__} is {describe(value)}, but {projection.synapse} takes weights in "
+                    f"{projection.synapse.unit}"
+                )
+        low, _ = self.bounds()
+        if projection.synapse.conducts and (low is None or low < 0):
+            raise ValueError(
+                f"{projection.name}: w_min of {type(self).__name__} is {describe(self.w_min)}, but a conductance is at least 0: "
+                f"w_min=0 * u.{projection.synapse.unit}"
+            )
+
+    def initial(self, projection):
+        sides = zip(("pre", "post"), self.traces(), (projection.pre.size, projection.post.size))
+        return {f"{side}.{name}": np.zeros(size) for side, traces, size in sides for name in traces}
+
+    def operands(self, projection, dt):
+        """The synapses grouped by post neuron, and where in the weights each of them stands."""
+        other, places = projection.held.regrouping()
+        return other.replace(data=None), jnp.asarray(places)
+
+    def transmit(self, state, operands, matrix, spikes, place):
+        return state, matrix.replace(data=state["w"].reshape(matrix.weights_shape)), spikes
+
+    def learn(self, state, operands, matrix, pre, post, readers, dt):
+        state, (columns, places) = dict(state), operands
+        ends = [
+            {f"{side}.{name}": np.exp(-dt / scalar(tau, u.ms, name)) for name, tau in traces.items()}
+            for side, traces in zip(("pre", "post"), self.traces())
+        ]
+        for key, factor in (ends[0] | ends[1]).items():
+            state[key] = state[key] * float(factor)
+        for axis, (A, at, spikes) in enumerate(((matrix.replace(data=None), None, pre), (columns, places, post))):
+            own, other = (tuple(state[key] for key in ends[end]) for end in (axis, 1 - axis))
+            state["w"] = learn(OnSpike(self, axis), A, state["w"], spikes, own, other, axis=axis, places=at, readers=readers)
+            for key in ends[axis]:
+                state[key] = jnp.where(spikes, 1 if self.interactions == "nearest" else state[key] + 1, state[key])
+        return state
+
+
+@dataclass(frozen=True)
+class OnSpike:
+    """What a spike at one end does to a weight, as `core.plastic.learn` takes it: axis 0 is the pre neuron's end."""
+
+    rule: Learning
+    axis: int
+
+    def __call__(self, w, own: tuple, other: tuple):
+        values = (own, other) if self.axis == 0 else (other, own)
+        pre, post = (dict(zip(names, numbers)) for names, numbers in zip(self.rule.traces(), values))
+        w = (self.rule.on_post if self.axis else self.rule.on_pre)(w, pre, post)
+        low, high = self.rule.bounds()
+        w = w if low is None else jnp.maximum(w, low)
+        return w if high is None else jnp.minimum(w, high)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LearningRule(Learning):
+    """Long-term plasticity by a rule of your own.
+
+    Args:
+      on_pre, on_post: functions `(w, pre, post) -> w` of plain numbers, in jax.numpy: the weight (in nS, pA or mV), and the traces of the
+        two neurons, as `pre["x"]`. They see one synapse at a time, and are compiled into the kernel that walks the synapses of a spike.
+      pre, post: the traces of each end, `{name: time constant}`.
+      w_min, w_max: bounds of the weights; None for none (a conductance needs a w_min of at least 0).
+      interactions: "all" if every spike adds 1 to the traces of its neuron, "nearest" if it sets them to 1.
+
+    Raises:
+      TypeError: what is no function. brainunit.UnitMismatchError, ValueError: times that are none, bounds that leave no room.
+
+    >>> import brainunit as u
+    >>> from brainevent.projections import LearningRule
+    >>> oja = LearningRule(
+    ...     on_pre=lambda w, pre, post: w - 0.01 * post["y"] * w,
+    ...     on_post=lambda w, pre, post: w + 0.02 * pre["x"],
+    ...     pre={"x": 20 * u.ms}, post={"y": 20 * u.ms}, w_min=0 * u.nS,
+    ... )
+    >>> sorted(oja.traces()[0])
+    ['x']
+    """
+
+    on_pre: Callable  # pyright: ignore[reportIncompatibleMethodOverride]
+    on_post: Callable  # pyright: ignore[reportIncompatibleMethodOverride]
+    pre: dict[str, Any] = dataclasses.field(default_factory=dict)
+    post: dict[str, Any] = dataclasses.field(default_factory=dict)
+    w_min: Any = None
+    w_max: Any = None
+    interactions: str = "all"
+
+    def __post_init__(self):
+        for name in ("on_pre", "on_post"):
+            if not callable(getattr(self, name)):
+                got = describe(getattr(self, name))
+                raise TypeError(f"LearningRule: {name} is {got}, expected a function of a weight and the traces of its two neurons")
+        for side in ("pre", "post"):
+            given = getattr(self, side)
+            if not isinstance(given, dict):
+                raise TypeError(f"LearningRule: {side} is {describe(given)}, expected traces, as {{'x': 20 * u.ms}}")
+            times = {name: time_of(tau, f"LearningRule: {side}[{name!r}]") for name, tau in given.items()}
+            object.__setattr__(self, side, times)
+        self.check_bounds()
+
+    def key(self):
+        return (type(self).__name__, self.on_pre, self.on_post, *(repr(getattr(self, f.name)) for f in dataclasses.fields(self)[2:]))
+
+    def traces(self):
+        return self.pre, self.post
