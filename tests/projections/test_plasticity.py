@@ -392,7 +392,7 @@ def test_nest_releases_the_same():
     nest = pytest.importorskip("nest")
     times = np.cumsum(np.random.default_rng(0).integers(20, 900, 30)) * DT
     nest.ResetKernel()
-    nest.resolution, nest.verbosity = DT, "M_ERROR"
+    nest.resolution = DT
     source, relay = nest.Create("spike_generator", params={"spike_times": times + 1.0}), nest.Create("parrot_neuron")
     target = nest.Create("iaf_psc_delta", params={"E_L": 0.0, "V_th": 1e9, "V_m": 0.0, "tau_m": 1e9, "V_reset": 0.0})
     nest.Connect(source, relay, syn_spec={"delay": DT})
