@@ -4,8 +4,14 @@ from . import precision as precision  # before anything imports brainstate
 from .distributions import Constant, Exponential, Gamma, LogNormal, Normal, TruncNormal, Uniform
 from .inputs import PoissonInput
 from .network import Network
+from .neurons.adex import QIF, AdEx, ExpIF
+from .neurons.alif import ALIF
+from .neurons.base import Neuron
+from .neurons.hh import HH
+from .neurons.izhikevich import Izhikevich
 from .neurons.lif import LIF
 from .neurons.poisson import Poisson
+from .neurons.spike_source import SpikeSource
 from .plasticity.learning import LearningRule
 from .plasticity.stdp import PairSTDP, TripletSTDP, VogelsISTDP
 from .plasticity.tsodyks_markram import TsodyksMarkram
@@ -20,15 +26,20 @@ from .synapses.outputs import COBA, CUBA, MgBlock
 from .synapses.rising import NMDA, Alpha, DualExpon
 
 __all__ = [
+    "ALIF",
     "COBA",
     "CUBA",
+    "HH",
     "LIF",
     "NMDA",
+    "QIF",
+    "AdEx",
     "AllToAll",
     "Alpha",
     "Constant",
     "Delta",
     "DualExpon",
+    "ExpIF",
     "Expon",
     "Exponential",
     "FixedInDegree",
@@ -38,10 +49,12 @@ __all__ = [
     "FromMatrix",
     "FromPairs",
     "Gamma",
+    "Izhikevich",
     "LearningRule",
     "LogNormal",
     "MgBlock",
     "Network",
+    "Neuron",
     "Normal",
     "OneToOne",
     "PairSTDP",
@@ -51,6 +64,7 @@ __all__ = [
     "Projection",
     "Rule",
     "Run",
+    "SpikeSource",
     "Synapse",
     "TripletSTDP",
     "TruncNormal",

@@ -22,7 +22,12 @@ def inside(unit):
     for own in INSIDE:
         if own.has_same_dim(unit):
             return own
-    raise u.UnitMismatchError(f"unit {unit} has no place in a network: expected a dimension of {', '.join(map(str, INSIDE))}")
+    voltage = unit.dim.get_dimension("kg")  # of all that ms, mV and pA make, only a voltage has mass, and length squared with it
+    current, time = unit.dim.get_dimension("A") + voltage, unit.dim.get_dimension("s") + 3 * voltage
+    made = u.mV**voltage * u.pA**current * u.ms**time
+    if made.has_same_dim(unit):
+        return made
+    raise u.UnitMismatchError(f"unit {unit} has no place in a network: expected one of times, voltages and currents, or made of these")
 
 
 def plain(value, unit, what: str, expected: str = NUMBERS) -> np.ndarray:
