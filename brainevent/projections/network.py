@@ -14,11 +14,12 @@ from ..core.launch import kernel_for
 from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, delivery_of, generator, numbered, populations_of, take_over, warn_of_odd_strength
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
+from .files import load_state, save_state
 from .guards import deep_copy, one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
 from .launch import launches
-from .parameters import describe
+from .parameters import describe, with_unit
 from .population import plain_state
 from .projection import Projection
 from .recording import Recorder, Run
@@ -240,6 +241,52 @@ class Network(brainstate.nn.Module):
         for key, state in self._states.items():
             state.value = tree["kept"][key]
 
+    def save(self, path) -> None:
+        """Write the full state to a file (.npz): `load` goes on from it with the same spikes as if nothing had been between.
+
+        It holds states, spikes under way, plastic weights and the step, not synapses; it is written whole or not at all.
+        """
+        refuse_fork("save")
+        with one_thread(self._lock, "save"), transfers():
+            check_own(self.populations, self)
+            save_state(self, path)
+
+    def load(self, path) -> None:
+        """Take the state that `save` wrote, of this network or of one built by the same script.
+
+        Raises:
+          FileNotFoundError; ValueError: a file that is damaged, of another version, or of a network with other populations, synapses,
+          delays, seed or time step, which the message names. The network is then as it was, but for a time step that it had not.
+
+        >>> import brainunit as u, pathlib, tempfile
+        >>> from brainevent.projections import Delta, FixedProb, LIF, Network, Projection
+        >>> def build():
+        ...     N = LIF(100, V_init=-49 * u.mV, name="N")
+        ...     return N, Network(Projection(N, FixedProb(0.1, weight=1 * u.mV), Delta(), N, delay=2 * u.ms), seed=1)
+        >>> (N, net), (M, other), file = build(), build(), pathlib.Path(tempfile.mkdtemp()) / "state.npz"
+        >>> _ = net.run(1 * u.ms, dt=0.1 * u.ms)
+        >>> net.save(file)
+        >>> other.load(file)
+        >>> bool((net.run(5 * u.ms).spikes(N)[1] == other.run(5 * u.ms).spikes(M)[1]).all())
+        True
+        """
+        refuse_fork("load")
+        with one_thread(self._lock, "load"), transfers():
+            check_own(self.populations, self)
+            load_state(self, path)
+
+    def take_states(self, populations: dict, kept: dict, counts: list):
+        """Take states that fit, plain arrays by label and name and by key, and the counts of the paths taken."""
+        for population in self.populations:
+            for name, unit in population.state_units.items():
+                getattr(population, name).restore_value(with_unit(jnp.asarray(populations[population.label][name]), unit or u.UNITLESS))
+        for key in [key for key in self._states if key not in kept]:
+            del self._states[key]
+        self._keep({key: jnp.asarray(value) for key, value in kept.items()})
+        self._path_counts = [count.copy() for count in counts]
+        self._loops.clear()
+        self._launches.clear()
+
     # -- running ------------------------------------------------------------------------------------------------------------
 
     def step(self, inputs=None):
@@ -309,6 +356,7 @@ class Network(brainstate.nn.Module):
             n_steps=chunks.done,
             spikes=spikes,
             states=states,
+            sizes={view.population.label: view.population.size for view, _ in recorder.sources},
             sources=recorder.sources,
             interrupted=chunks.interrupted,
             speed=chunks.speed,

@@ -1,7 +1,9 @@
 """`Population`: neurons of one model with named states, and `View`, a slice of one."""
 
 import abc
+import dataclasses
 import itertools
+import types
 from typing import Any, ClassVar, NoReturn
 
 import brainstate
@@ -41,7 +43,7 @@ class View:
     (N[0:80], 5)
     """
 
-    def __init__(self, population: "Population", start: int, stop: int):
+    def __init__(self, population: Any, start: int, stop: int):
         self.population, self.start, self.stop = population, start, stop
 
     @property
@@ -239,11 +241,20 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
         raise TypeError(f"{self!r} has no voltage that could jump")
 
 
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """What is known of a population whose recording was read from a file."""
+
+    label: str
+    size: int
+    state_units = types.MappingProxyType({})
+
+
 def as_view(target) -> View:
     """A population or view as a view."""
     if isinstance(target, View):
         return target
-    if isinstance(target, Population):
+    if isinstance(target, (Population, Named)):
         return View(target, 0, target.size)
     raise TypeError(f"expected a population or a slice of one, got {describe(target)}")
 

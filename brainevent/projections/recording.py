@@ -8,8 +8,9 @@ import numpy as np
 
 from ..core import table
 from ..core.updates import count_spikes, list_spikes, lists_spikes, pack, packed_size
+from .files import load_run, save_run
 from .plotting import plot_run
-from .population import Population, StateView, View, as_view
+from .population import Named, Population, StateView, View, as_view
 from .units import check_sign, scalar, steps_of
 
 BUFFER_BYTES = 32 << 20  # of all buffers
@@ -138,17 +139,34 @@ class Run:
     (10, 2)
     """
 
-    def __init__(self, *, dt: float, first_step: int, n_steps: int, spikes: dict, states: dict, sources=(), interrupted=False, speed=None):
+    def __init__(
+        self,
+        *,
+        dt: float,
+        first_step: int,
+        n_steps: int,
+        spikes: dict,
+        states: dict,
+        sizes: dict,
+        sources=(),
+        interrupted=False,
+        speed=None,
+    ):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._spikes, self._states = spikes, states
+        self._spikes, self._states, self.sizes = spikes, states, sizes
         self._populations = {view.population.label: view.population for view, _ in sources}
 
     def __getstate__(self):
         return self.__dict__ | {"_populations": {}}
 
-    def _known(self, view: View) -> View:
-        """The view, unless its population only has the name of one that was recorded."""
+    def _known(self, target) -> View:
+        """What a user gave as a view: a population, a slice, or a name; no population that only has the name of one that was recorded."""
+        if isinstance(target, str):
+            if target not in self.sizes:
+                raise ValueError(f"{target!r} is no population of this run: it has {', '.join(self.sizes) or 'none'}")
+            return as_view(self._populations.get(target, Named(target, self.sizes[target])))
+        view = as_view(target)
         recorded = self._populations.get(view.population.label, view.population)
         if recorded is not view.population:
             raise ValueError(f"{view.population!r} is not the population of that name in this run, {recorded!r}: ask for that one")
@@ -165,8 +183,8 @@ class Run:
         return (self.first_step + 1 + np.arange(self.n_steps)) * self.dt * u.ms
 
     def spikes(self, target):
-        """`(times, ids)` of the spikes of a population or slice: times in ms, ascending; ids counted from the start of the slice."""
-        view = self._known(as_view(target))
+        """`(times, ids)` of the spikes of a population (or its name) or slice: times in ms, ascending; ids from the start of a slice."""
+        view = self._known(target)
         if view.population.label not in self._spikes:
             recorded = ", ".join(self._spikes) or "none"
             raise ValueError(f"the spikes of {view.population.label} were not recorded (recorded: {recorded}): add its .spikes to record=")
@@ -178,7 +196,7 @@ class Run:
 
     def rate(self, target):
         """The mean rate of a population or slice, in Hz."""
-        view, (_, ids) = as_view(target), self.spikes(target)
+        view, (_, ids) = self._known(target), self.spikes(target)
         return ids.size / view.size / max(self.n_steps * self.dt, self.dt) * 1e3 * u.Hz
 
     def population_rate(self, target, *, bin=1 * u.ms):
@@ -196,7 +214,7 @@ class Run:
         n_bins = max(1, self.n_steps // width)
         counts = np.bincount(steps // width, minlength=n_bins)[:n_bins]
         centres = (self.first_step + (np.arange(n_bins) + 0.5) * width) * self.dt
-        return centres * u.ms, counts / (width * self.dt * 1e-3) / as_view(target).size * u.Hz
+        return centres * u.ms, counts / (width * self.dt * 1e-3) / self._known(target).size * u.Hz
 
     def _bin_steps(self, bin) -> int:
         """The width of a bin in steps, at most that of the run."""
@@ -250,16 +268,24 @@ class Run:
         Returns:
           The matplotlib figure (closed already if it was saved).
         """
-        return plot_run(self, [as_view(target) for target in targets], labels=labels, path=path)
+        return plot_run(self, [self._known(target) for target in targets], labels=labels, path=path)
 
     def save(self, path):
-        """Write everything to a compressed .npz: `dt_ms`, and for each name `spikes/N/step`, `spikes/N/id`, `states/N[0:5].V`."""
-        arrays = {"dt_ms": self.dt, "first_step": self.first_step, "n_steps": self.n_steps}
-        for label, (steps, ids) in self._spikes.items():
-            arrays |= {f"spikes/{label}/step": steps, f"spikes/{label}/id": ids}
-        for key, values in self._states.items():
-            arrays |= {f"states/{key}": np.asarray(u.get_mantissa(values)), f"unit/{key}": str(u.get_unit(values))}
-        np.savez_compressed(path, **arrays)
+        """Write everything to a compressed .npz, whole or not at all; `Run.load` reads it, as does numpy.
+
+        It holds `dt_ms`, `first_step`, `n_steps`, and for each name `spikes/N/step`, `spikes/N/id`, `size/N`, `states/N[0:5].V` and
+        `unit/N[0:5].V`.
+        """
+        save_run(self, path)
+
+    @classmethod
+    def load(cls, path) -> "Run":
+        """The run that `save` wrote. Populations go by their names: `run.spikes("N")`, `run.state("N[0:5].V")`.
+
+        Raises:
+          FileNotFoundError; ValueError: a file that is damaged, or of something else.
+        """
+        return cls(**load_run(path))
 
     def __repr__(self):
         spikes = ", ".join(f"{label}: {ids.size} spikes" for label, (_, ids) in self._spikes.items())
