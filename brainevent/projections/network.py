@@ -356,7 +356,6 @@ class Network(brainstate.nn.Module):
             n_steps=chunks.done,
             spikes=spikes,
             states=states,
-            sizes={view.population.label: view.population.size for view, _ in recorder.sources},
             sources=recorder.sources,
             interrupted=chunks.interrupted,
             speed=chunks.speed,

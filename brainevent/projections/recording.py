@@ -147,15 +147,16 @@ class Run:
         n_steps: int,
         spikes: dict,
         states: dict,
-        sizes: dict,
+        sizes: dict | None = None,
         sources=(),
         interrupted=False,
         speed=None,
     ):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._spikes, self._states, self.sizes = spikes, states, sizes
+        self._spikes, self._states = spikes, states
         self._populations = {view.population.label: view.population for view, _ in sources}
+        self.sizes = {label: population.size for label, population in self._populations.items()} if sizes is None else sizes
 
     def __getstate__(self):
         return self.__dict__ | {"_populations": {}}
