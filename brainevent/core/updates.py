@@ -32,10 +32,33 @@ def pack(spikes):
     return _choose("pack")(spikes)
 
 
+def append_spikes(ids, ends, count, row, spikes):
+    """Append the neurons that spiked to a list, in place.
+
+    Args:
+      ids: int32 (room,), of which `count`, int32 (1,), are taken; there must be room for all neurons.
+      ends: int32 (rows,), where the spikes of each row end. row: which one this is, an int32 scalar.
+      spikes: bool (n,).
+
+    Returns:
+      `(ids, ends, count)`.
+    """
+    return _choose("append_spikes")(ids, ends, count, row, spikes)
+
+
+def appends_spikes() -> bool:
+    """Whether the backend in use appends spikes to a list, step by step."""
+    return _serves("append_spikes")
+
+
 def lists_spikes() -> bool:
-    """Whether the backend in use lists spikes itself; where it does not, the host takes the bits apart."""
+    """Whether the backend in use lists spikes of many steps itself; where it does not, the host takes the bits apart."""
+    return _serves("list_spikes")
+
+
+def _serves(operation: str) -> bool:
     try:
-        _choose("list_spikes")
+        _choose(operation)
     except table.BackendError:
         return False
     return True

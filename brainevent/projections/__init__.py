@@ -17,6 +17,7 @@ from .plasticity.stdp import PairSTDP, TripletSTDP, VogelsISTDP
 from .plasticity.tsodyks_markram import TsodyksMarkram
 from .population import Population, View
 from .projection import Projection
+from .recorder import Every
 from .recording import Run
 from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTotal, FromMatrix, FromPairs, OneToOne, Rule
 from .synapses.base import Synapse
@@ -39,6 +40,7 @@ __all__ = [
     "Constant",
     "Delta",
     "DualExpon",
+    "Every",
     "ExpIF",
     "Expon",
     "Exponential",

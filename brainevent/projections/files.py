@@ -152,7 +152,7 @@ def save_run(run, path) -> None:
     """Write the spikes and states of a run."""
     arrays = {"dt_ms": run.dt, "first_step": run.first_step, "n_steps": run.n_steps, "interrupted": run.interrupted}
     arrays |= {} if run.speed is None else {"speed": run.speed}
-    arrays |= {f"size/{label}": size for label, size in run.sizes.items()}
+    arrays |= {f"size/{label}": size for label, size in run.sizes.items()} | {f"every/{key}": k for key, k in run._every.items()}
     for label, (steps, ids) in run._spikes.items():
         arrays |= {f"spikes/{label}/step": steps, f"spikes/{label}/id": ids}
     for key, values in run._states.items():
@@ -177,4 +177,5 @@ def load_run(path) -> dict[str, Any]:
         "spikes": {label: (spikes[f"{label}/step"], spikes[f"{label}/id"]) for label in sizes if f"{label}/step" in spikes},
         "states": {key: with_unit(values, u.parse_unit(str(units[key]))) for key, values in of("states").items()},
         "sizes": {label: int(size) for label, size in sizes.items()},
+        "every": {key: int(k) for key, k in of("every").items()},
     }

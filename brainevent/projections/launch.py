@@ -233,7 +233,7 @@ class Launches:
 
     def loop(self, external, recorder):
         """As `running.loop_for` makes one: in one launch if nothing but spikes is recorded and no current is a function of time."""
-        at_once = not external.functions and all(name == "spikes" for _, name, _, _ in recorder.columns.values())
+        at_once = not external.functions and recorder.bits is not None
 
         @functools.partial(jax.jit, donate_argnums=(0, 1))
         def loop(tree, buffers, model, values, start, root, n):
@@ -243,7 +243,7 @@ class Launches:
             if at_once:
                 when = jnp.stack([place, n, jnp.int32(1)])
                 line, bits = self.run(self.layout, model, line, self.current(external, values, 0.0), when, recorder.rows)
-                buffers = {key: self._recorded(bits, population) for key, (population, *_) in recorder.columns.items()}
+                buffers = {key: self._recorded(bits, population) for key, population in recorder.bits.items()}
             else:
 
                 def body(row, carry):
@@ -252,10 +252,10 @@ class Launches:
                     current = self.current(external, values, clock.time)
                     when = jnp.stack([clock.place, jnp.int32(1), (row == 0).astype(jnp.int32)])
                     line, _ = self.run(self.layout, model, line, current, when, 1)
-                    return line, recorder.write(buffers, row, self.populations(line))
+                    return line, recorder.write(buffers, row, {"populations": self.populations(line)})
 
                 line, buffers = jax.lax.fori_loop(0, n, body, (line, buffers))
-            return self.leave(line, tree, place + n, n), buffers
+            return self.leave(line, tree, place + n, n), buffers, n
 
         return loop
 

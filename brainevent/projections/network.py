@@ -22,7 +22,8 @@ from .launch import launches
 from .parameters import describe, with_unit
 from .population import plain_state
 from .projection import Projection
-from .recording import Recorder, Run
+from .recorder import Recorder
+from .recording import Run
 from .running import Chunks, kept_loop, not_finite, step_by_step
 from .schedule import Schedule, moved
 from .summary import summary
@@ -345,17 +346,15 @@ class Network(brainstate.nn.Module):
         progress = None if progress is None else flag(progress, "progress")
         n_steps = self._n_steps(duration)
         with one_thread(self._lock, "run"), transfers(), table.backend(backend) if backend else contextlib.nullcontext():
-            external, recorder = External(inputs, self.populations, traced=True), Recorder(record, self.populations)
+            external, recorder = External(inputs, self.populations, traced=True), Recorder(record, self.populations, self._dt)
             first = self.first_step
             external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt)
             chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)
-        spikes, states = recorder.results()
         return Run(
             dt=self._dt,
             first_step=first,
             n_steps=chunks.done,
-            spikes=spikes,
-            states=states,
+            **recorder.results(chunks.done),
             sources=recorder.sources,
             interrupted=chunks.interrupted,
             speed=chunks.speed,
@@ -393,16 +392,13 @@ class Network(brainstate.nn.Module):
         """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""
         many, _ = self._launched(backend)
         key = external.key(), recorder.key(), backend or table.requested()
-        if many is not None:
+        if many is not None and recorder.of_populations:
             return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
 
         def advance(tree, matrices, values, high, low, root):
             return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root))
 
-        def write(buffers, row, tree):
-            return recorder.write(buffers, row, tree["populations"])
-
-        return kept_loop(self._loops, key, lambda: step_by_step(advance, write)), self._matrices
+        return kept_loop(self._loops, key, lambda: step_by_step(advance, recorder)), self._matrices
 
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""

@@ -164,7 +164,7 @@ def _bin(run) -> float:
 
 
 def _traces(run, views):
-    """Up to `MOST_TRACES` recorded neurons, shared out evenly: `(name, unit, values, colour, spike times)`."""
+    """Up to `MOST_TRACES` recorded neurons, shared out evenly: `(name, unit, times, values, colour, spike times)`."""
     states = run.states
     found = []
     for round_ in range(MOST_TRACES):
@@ -178,26 +178,26 @@ def _traces(run, views):
 
 def _trace(run, views, key, column, values, unit):
     owner, state = key.rsplit(".", 1)
-    population, _, bounds = owner.partition("[")
+    population, _, bounds = (owner, "", "") if "->" in owner else owner.partition("[")
     neuron = int(bounds.split(":")[0] or 0 if bounds else 0) + column
     colour, spikes = "0.25", np.zeros(0)
     for view, its_colour in zip(views, _colours(views)):
         if view.population.label == population and view.start <= neuron < view.stop:
             times, ids = run.spikes(view)
             colour, spikes = its_colour, times.to_decimal(u.ms)[ids == neuron - view.start]
-    return f"{state} of\n{_short(population)}[{neuron}]", unit, values, colour, spikes if state == "V" else spikes[:0]
+    times = run.times_of(key).to_decimal(u.ms)
+    return f"{state} of\n{_short(population)}[{neuron}]", unit, times, values, colour, spikes if state == "V" else spikes[:0]
 
 
 def _draw_traces(axes, run, traces):
     """One panel a neuron, the same scale for the same unit; a spike, which the reset hides in V, is drawn as a line above."""
-    times = run.times.to_decimal(u.ms)
-    for ax, (name, unit, values, colour, spikes) in zip(axes, traces):
-        alike = [other for _, its_unit, other, _, _ in traces if its_unit == unit]
+    for ax, (name, unit, times, values, colour, spikes) in zip(axes, traces):
+        alike = [other for _, its_unit, _, other, _, _ in traces if its_unit == unit]
         finite = np.concatenate([other[np.isfinite(other)] for other in alike])
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         span = (high - low) or 1.0
         ax.plot(times, values, lw=0.8, color=colour)
-        before = np.rint(spikes / run.dt).astype(int) - 2 - run.first_step
+        before = np.searchsorted(times, spikes - run.dt / 2) - 1
         ax.vlines(spikes, values[np.maximum(before, 0)], high + 0.35 * span, lw=0.8, color=colour)
         ax.set_ylim(low - 0.08 * span, high + 0.4 * span)
         ax.locator_params(axis="y", nbins=3)

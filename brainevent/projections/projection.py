@@ -19,6 +19,7 @@ from .parameters import describe, digest, with_unit
 from .plasticity.base import Plasticity
 from .plotting import plot_matrix
 from .population import as_view
+from .recorder import KeptState
 from .rules import FromMatrix, FromPairs, OneToOne, Rule
 from .rules.random import distribution_of, lowest_weight, redrawn
 from .synapse_order import SynapseOrder
@@ -428,6 +429,23 @@ class Projection:
         frame = {"pre": pre + self.pre.start, "post": post + self.post.start}
         frame |= {f"weight ({weights.unit})": np.broadcast_to(np.asarray(weights.mantissa), pre.shape)}
         return pandas.DataFrame(frame | {"delay (ms)": delay if self.each_delayed else np.broadcast_to(delay, self.pre.size)[pre]})
+
+    @property
+    def weight_state(self) -> KeptState:
+        """The weights that learn, for `record`: `run.state(projection.weight_state)` has one column a synapse, in the order of `pairs`."""
+        if self.network is None or not self.learns:
+            raise ValueError(f"{self.name}: weight_state is of weights that learn, in a network: here they stay what they are, `weight`")
+        key = self.network.schedule.plastic_key(self, "w")
+        return KeptState(self, "weight", key, np.arange(self._matrix.nse)[self._order.ids(self._matrix)], inside(self.synapse.unit))
+
+    def synapse_state(self, name: str = "g") -> KeptState:
+        """A state of the synapses that this projection delivers to, for `record`: one column a post neuron (of all that share it)."""
+        known = sorted(self.synapse.initial(1))
+        if self.network is None or name not in known:
+            where = "" if self.network else " in a network"
+            raise ValueError(f"{self.name}: {self.synapse} has no state {name!r}{where}: its states are {', '.join(known) or 'none'}")
+        index = self.network.schedule.synapse_of(self)
+        return KeptState(self, name, f"synapse{index}.{name}", slice(self.post.start, self.post.stop), inside(self.synapse.unit))
 
     @property
     def path_counts(self):

@@ -1,126 +1,14 @@
-"""What a run records: which states, how they come off the device, and `Run`, the result."""
+"""`Run`: the result of a run, its spikes, rates and states."""
 
 import brainstate
 import brainunit as u
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..core import table
-from ..core.updates import count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .files import load_run, save_run
 from .plotting import plot_run
-from .population import Named, Population, StateView, View, as_view
+from .population import Named, StateView, View, as_view
+from .recorder import KeptState
 from .units import check_sign, scalar, steps_of
-
-BUFFER_BYTES = 32 << 20  # of all buffers
-AWAY = 8  # times as many where a look at them is a round trip to another device
-
-
-class Recorder:
-    """The buffers of a compiled loop: packed spikes and subsets of states, one row a step, emptied to the host chunk by chunk."""
-
-    def __init__(self, record, populations):
-        if not isinstance(record, (list, tuple, type(None))):
-            raise TypeError(f"record is {_named(record, populations)}, expected a list of states: record=[N.spikes, N[:5].V]")
-        wanted = [population.spikes for population in populations if "spikes" in population.state_units] if record is None else record
-        self.sources = [_resolved(item, populations) for item in wanted]
-        self.columns: dict[str, tuple[Population, str, int, int]] = {}
-        for view, name in self.sources:
-            if name == "spikes":  # whole populations, so that slices that overlap cost nothing more
-                self.columns[f"{view.population.label}.spikes"] = (view.population, name, 0, view.population.size)
-            else:
-                self.columns[f"{view.label}.{name}"] = (view.population, name, view.start, view.stop)
-        row_bytes = sum(packed_size(stop) if name == "spikes" else 8 * (stop - start) for _, name, start, stop in self.columns.values())
-        size = BUFFER_BYTES * (1 if table.current_platform() == "cpu" else AWAY)
-        self.rows, self.listing = max(1, min(10_000, size // max(row_bytes, 1))), lists_spikes()
-        self.chunks: dict[str, list] = {key: [] for key in self.columns}
-
-    def key(self):
-        """What a compiled loop depends on."""
-        return tuple(self.columns)
-
-    def buffers(self):
-        """Fresh buffers on the device."""
-        made = {}
-        for key, (_, name, start, stop) in self.columns.items():
-            width, dtype = (packed_size(stop), jnp.uint8) if name == "spikes" else (stop - start, jnp.result_type(float))
-            made[key] = jnp.zeros((self.rows, width), dtype)
-        return made
-
-    def write(self, buffers, row, states):
-        """Record one step into its row."""
-        new = {}
-        for key, (population, name, start, stop) in self.columns.items():
-            value = states[population.label][name]
-            value = pack(value) if name == "spikes" else value[start:stop].astype(buffers[key].dtype)
-            new[key] = buffers[key].at[row].set(value)
-        return new
-
-    def collect(self, buffers, first_step: int, rows: int):
-        """Copy the first `rows` rows to the host; spikes as (step, neuron) pairs."""
-        for key, (_, name, _, _) in self.columns.items():
-            if name == "spikes":
-                self.chunks[key].append((listed if self.listing else unpacked)(buffers[key], first_step, rows))
-            else:
-                self.chunks[key].append(np.asarray(buffers[key])[:rows].copy())
-
-    def results(self):
-        """`(spikes, states)` of all chunks."""
-        spikes, states = {}, {}
-        for key, (population, name, start, stop) in self.columns.items():
-            chunks = self.chunks[key]
-            if name == "spikes":
-                steps, ids = zip(*chunks) if chunks else ((np.zeros(0, np.int64),), (np.zeros(0, np.int32),))
-                spikes[population.label] = (np.concatenate(steps), np.concatenate(ids))
-            else:
-                values = np.concatenate(chunks) if chunks else np.zeros((0, stop - start))
-                unit = population.state_units[name]
-                states[key] = values if unit is None else u.Quantity(values, unit=unit)
-        return spikes, states
-
-
-def listed(bits, first_step: int, rows: int):
-    """The first rows of packed spikes as `(steps, ids)`, in order of time, then neuron; the device makes the list."""
-    words, counts, starts, used = count_spikes(bits, rows)
-    counts = np.asarray(counts)[:rows]
-    total = int(counts.sum())
-    capacity = 1 << max(10, (total - 1).bit_length())  # few sizes, so that few programs are compiled
-    ids = np.asarray(_list(words, starts, used, capacity))[:total] if total else np.zeros(0, np.int32)
-    return np.repeat(first_step + np.arange(rows), counts), ids
-
-
-_list = jax.jit(list_spikes, static_argnums=3)
-
-
-def unpacked(bits, first_step: int, rows: int):
-    """The same, taken apart by the host."""
-    words = np.ascontiguousarray(np.asarray(bits)[:rows]).view(np.uint64)
-    row, word = np.nonzero(words)
-    bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    which, bit = np.nonzero(bits)
-    return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
-
-
-def _resolved(item, populations) -> tuple[View, str]:
-    """The view and the name of a recorded state, or an error that lists what can be recorded."""
-    if isinstance(item, StateView) and any(item.view.population is population for population in populations):
-        return item.view, item.name
-    if isinstance(item, brainstate.State):
-        for population in populations:
-            for name in population.state_units:
-                if getattr(population, name) is item:
-                    return as_view(population), name
-    known = "; ".join(f"{population.label}: {', '.join(population.state_units)}" for population in populations)
-    raise ValueError(
-        f"record: {_named(item, populations)} is no state of a population of this network: record for example N.spikes or N[:5].V ({known})"
-    )
-
-
-def _named(item, populations) -> str:
-    """A state by its population and name, or in one line; anything else as it prints."""
-    found = [f"{p.label}.{name}" for p in populations for name in p.state_units if getattr(p, name) is item]
-    return found[0] if found else f"a {type(item).__name__} of another owner" if isinstance(item, brainstate.State) else repr(item)
 
 
 class Run:
@@ -148,13 +36,14 @@ class Run:
         spikes: dict,
         states: dict,
         sizes: dict | None = None,
+        every: dict | None = None,
         sources=(),
         interrupted=False,
         speed=None,
     ):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._spikes, self._states = spikes, states
+        self._spikes, self._states, self._every = spikes, states, every or {}
         self._populations = {view.population.label: view.population for view, _ in sources}
         self.sizes = {label: population.size for label, population in self._populations.items()} if sizes is None else sizes
 
@@ -180,8 +69,14 @@ class Run:
 
     @property
     def times(self):
-        """The time of each recorded row of a state, in ms."""
+        """The time of each row of a state that was recorded in each step, in ms."""
         return (self.first_step + 1 + np.arange(self.n_steps)) * self.dt * u.ms
+
+    def times_of(self, recorded):
+        """The time of each row of a recorded state, in ms: multiples of the interval where it was thinned by `Every`."""
+        key = self._found(recorded)
+        every = self._every.get(key, 1)
+        return (self.first_step // every + 1 + np.arange(len(self._states[key]))) * (every * self.dt) * u.ms
 
     def spikes(self, target):
         """`(times, ids)` of the spikes of a population (or its name) or slice: times in ms, ascending; ids from the start of a slice."""
@@ -230,7 +125,7 @@ class Run:
         return round(steps)
 
     def state(self, recorded):
-        """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), with its unit.
+        """The rows of a recorded state, as `run.state(N[:5].V)`: (steps, neurons), or (intervals, neurons) of one thinned by `Every`.
 
         Args:
           recorded: what was given to `record`, or its name, as `"N[0:5].V"`.
@@ -238,13 +133,19 @@ class Run:
         Raises:
           ValueError: it was not recorded.
         """
+        return self._states[self._found(recorded)]
+
+    def _found(self, recorded) -> str:
+        """The name of a recorded state."""
         key = recorded if isinstance(recorded, str) else self._key_of(recorded)
         if key not in self._states:
             raise ValueError(f"{key} was not recorded (recorded: {', '.join(self._states) or 'none'}): add it to record=")
-        return self._states[key]
+        return key
 
     def _key_of(self, recorded) -> str:
         """The name of a state or of a slice of one."""
+        if isinstance(recorded, KeptState):
+            return recorded.label
         if isinstance(recorded, StateView):
             return f"{self._known(recorded.view).label}.{recorded.name}"
         for population in self._populations.values():

@@ -25,22 +25,31 @@ def kept_loop(loops: dict, key, make: Callable):
     return loops[key]
 
 
-def step_by_step(advance: Callable, write: Callable):
+def step_by_step(advance: Callable, recorder):
     """A compiled loop: any number of steps up to the rows of the buffers.
 
     Args:
       advance: one step, `(tree, matrices, values, high, low, root) -> tree`, its number in two words.
-      write: `(buffers, row, tree) -> buffers`, which records a step.
+      recorder: what records each step.
+
+    Returns:
+      A function of the states, the buffers, what `advance` takes beside them, and the number n of steps, which returns the states, the
+      buffers, and how many steps were done: fewer than n if a buffer is full.
     """
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def loop(tree, buffers, matrices, values, start, root, n):
-        def body(row, carry):
-            tree, buffers = carry
-            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
-            return tree, write(buffers, row, tree)
+        def goes_on(carry):
+            row, _, buffers = carry
+            return (row < n) & recorder.room(buffers)
 
-        return jax.lax.fori_loop(0, n, body, (tree, buffers))
+        def body(carry):
+            row, tree, buffers = carry
+            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
+            return row + 1, tree, recorder.write(buffers, row, tree)
+
+        row, tree, buffers = jax.lax.while_loop(goes_on, body, (jnp.int32(0), tree, buffers))
+        return tree, buffers, row
 
     return loop
 
@@ -70,14 +79,15 @@ class Chunks:
         return self.timed * self.dt / 1e3 / self.busy if self.busy else None
 
     def __iter__(self):
-        buffers, rows = self.recorder.buffers(), min(self.recorder.rows, 10)
+        buffers, rows = self.recorder.buffers(self.first), min(self.recorder.rows, 10)
         with self._bar() as bar, ctrl_c() as presses:
             while self.done < self.n_steps and not presses:
                 at = self.first + self.done
                 n = min(rows, self.n_steps - self.done, ERA - at % ERA)
                 started = time.perf_counter()
                 out = self.loop(self.tree, buffers, *self.operands, words_of(at), root_at(self.root, at), n)
-                self.tree, buffers = jax.block_until_ready(out)
+                self.tree, buffers, done = jax.block_until_ready(out)
+                n = int(done)
                 took = time.perf_counter() - started
                 presses.heed()
                 if not self.done:  # the first chunk compiles: the bar's clock starts after it
@@ -85,7 +95,7 @@ class Chunks:
                 else:
                     self.busy, self.timed = self.busy + took, self.timed + n
                     rows = max(1, min(self.recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
-                self.recorder.collect(buffers, at, n)
+                buffers = self.recorder.collect(buffers, at, n)
                 self.done += n
                 bar.update(n * self.dt / 1e3)
                 self.interrupted = bool(presses)

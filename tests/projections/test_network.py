@@ -32,7 +32,7 @@ from brainevent.projections import (
     PoissonInput,
     Projection,
     Uniform,
-    recording,
+    recorder,
     running,
 )
 
@@ -96,7 +96,7 @@ def test_order_of_the_parts_changes_nothing(order, reference):
 @pytest.mark.parametrize("chunk_seconds, buffer_bytes", [(0.0, 32 << 20), (1e-4, 32 << 20), (10.0, 5000)])
 def test_chunks_change_nothing(chunk_seconds, buffer_bytes, reference, monkeypatch):
     monkeypatch.setattr(running, "CHUNK_SECONDS", chunk_seconds)
-    monkeypatch.setattr(recording, "BUFFER_BYTES", buffer_bytes)
+    monkeypatch.setattr(recorder, "BUFFER_BYTES", buffer_bytes)
     assert_same(result(), reference)
 
 

@@ -6,12 +6,27 @@ import signal
 import threading
 
 import brainunit as u
+import jax
 import numpy as np
 import pytest
 from tables import OWN_PLATFORM, needs_fixed_order
 
-from brainevent.projections import LIF, Network, Poisson, network, recording, running
-from brainevent.projections.recording import Recorder, unpacked
+from brainevent.projections import (
+    LIF,
+    Every,
+    Expon,
+    FromPairs,
+    Network,
+    OneToOne,
+    PairSTDP,
+    Poisson,
+    Projection,
+    Run,
+    network,
+    recorder,
+    running,
+)
+from brainevent.projections.recorder import Recorder, unpacked
 
 DT = 0.1
 
@@ -178,9 +193,9 @@ def test_packed_rows_come_back(n):
 def test_buffers_are_bounded(record, most):
     """The device holds some MB of recording, however long the run and wide the population; the rest streams to the host."""
     N = LIF(500_000, name="N")
-    recorder = Recorder(record(N), [N])
-    assert 1 <= recorder.rows <= 10_000
-    assert sum(buffer.nbytes for buffer in recorder.buffers().values()) <= most * (1 if OWN_PLATFORM == "cpu" else recording.AWAY)
+    made = Recorder(record(N), [N], 0.1)
+    assert 1 <= made.rows <= 10_000
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(made.buffers())) <= most * (1 if OWN_PLATFORM == "cpu" else recorder.AWAY)
 
 
 @needs_fixed_order
@@ -188,12 +203,95 @@ def test_small_buffers_record_the_same(simulation, monkeypatch):
     net, N, source, _ = simulation
     results = []
     for size in (32 << 20, 100):
-        monkeypatch.setattr(recording, "BUFFER_BYTES", size)
+        monkeypatch.setattr(recorder, "BUFFER_BYTES", size)
         net.reset()
         run = net.run(20 * u.ms, record=[source.spikes, N.V], progress=False)
         results.append((run.spikes(source)[0].mantissa, run.spikes(source)[1], run.state(N.V).mantissa))
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def plastic():
+    """20 sources onto 5 neurons, by synapses that learn: (net, neurons, projection)."""
+    S, N = Poisson(20, rate=100 * u.Hz, name="S"), LIF(5, V_th=-64 * u.mV, name="N")
+    rule = FromPairs(np.arange(40) % 20, np.random.default_rng(0).integers(0, 5, 40), weight=np.arange(1, 41) * u.pA)
+    projection = Projection(S, rule, Expon(tau=5 * u.ms), N, plasticity=PairSTDP(w_max=50 * u.pA, a_pre=0.1, a_post=-0.1))
+    return Network(projection, seed=1, dt=0.1 * u.ms), N, projection
+
+
+@pytest.mark.parametrize("chunk", [0.0, 0.25])
+def test_every_kth_step(chunk, monkeypatch):
+    """Thinned states are those of every step, at the multiples of the interval, from run to run and whatever the chunks."""
+    monkeypatch.setattr(running, "CHUNK_SECONDS", chunk)
+    net, N, projection = plastic()
+    full, thin = [], []
+    for _ in range(2):
+        net.reset()
+        projection.weight = np.arange(1, 41) * u.pA
+        for ms in (1.7, 0.4, 12.9):
+            weights = projection.weight_state
+            if len(full) < 3:
+                run = net.run(ms * u.ms, record=[N.V, weights, projection.synapse_state(), N.spikes], progress=False)
+                full.append((run.times_of(N.V), run.state(N.V), run.state(weights), run.state(projection.synapse_state("g"))))
+                np.testing.assert_allclose(run.state(weights)[-1].mantissa, projection.weight.mantissa)
+                np.testing.assert_array_equal(run.times.mantissa, run.times_of(N.V).mantissa)
+            else:
+                record = [Every(0.5 * u.ms, N.V), Every(2 * u.ms, weights), Every(0.3 * u.ms, projection.synapse_state())]
+                run = net.run(ms * u.ms, record=record, progress=False)
+                thin.append([(run.times_of(s), run.state(s)) for s in (N.V, weights, projection.synapse_state())])
+    times = np.concatenate([t.mantissa for t, *_ in full])
+    for index, k in enumerate((5, 20, 3)):
+        whole = np.concatenate([np.asarray(run[1 + index].mantissa) for run in full])
+        at, values = (np.concatenate([np.asarray(run[index][part].mantissa) for run in thin]) for part in (0, 1))
+        np.testing.assert_allclose(at, times[k - 1 :: k], rtol=1e-12)
+        np.testing.assert_array_equal(values, whole[k - 1 :: k])
+    assert thin[0][1][1].unit == u.pA and thin[0][1][1].shape == (0, 40) and np.ptp(full[2][2].mantissa[:, 0]) > 0
+
+
+def test_a_full_buffer_ends_a_chunk_and_not_a_run(monkeypatch):
+    """All neurons spike in every step: the list of spikes is emptied whenever it is full."""
+    monkeypatch.setattr(recorder, "IDS", 10)
+    N = LIF(50, V_th=-66 * u.mV, V_reset=-70 * u.mV, V_rest=-65 * u.mV, tau=0.01 * u.ms, name="N")
+    M = LIF(3, V_th=-66 * u.mV, V_reset=-70 * u.mV, V_rest=-65 * u.mV, tau=0.01 * u.ms, name="M")
+    run = Network(N, M).run(20 * u.ms, dt=0.1 * u.ms, progress=False)
+    for population in (N, M):
+        times, ids = run.spikes(population)
+        np.testing.assert_array_equal(ids, np.tile(np.arange(population.size), 200))
+        np.testing.assert_allclose(times.mantissa, np.repeat(np.arange(1, 201) * 0.1, population.size))
+    assert run.n_steps == 200
+
+
+def test_what_cannot_be_recorded_so_says_so():
+    net, N, projection = plastic()
+    other, _, stranger = plastic()
+    static = Projection(N, OneToOne(weight=1 * u.pA), Expon(tau=5 * u.ms), N)
+    for record, match in (
+        (lambda: [Every(0.25 * u.ms, N.V)], r"interval is 0.25 ms, expected a positive multiple of dt = 0.1 ms: take 0.2 ms"),
+        (lambda: [Every(0 * u.ms, N.V)], "interval is 0 ms, expected a positive multiple"),
+        (lambda: [Every(-1 * u.ms, N.V)], "interval is -1 ms"),
+        (lambda: [Every(np.nan * u.ms, N.V)], "interval is nan"),
+        (lambda: [Every(1 * u.ms, N[:2].spikes)], "cannot be thinned"),
+        (lambda: [N.V, Every(1 * u.ms, N.V)], "N.V is there twice, with two intervals"),
+        (lambda: [stranger.weight_state], "is of a projection of another network"),
+        (lambda: [static.weight_state], "weight_state is of weights that learn, in a network"),
+        (lambda: [projection.synapse_state("h")], "has no state 'h': its states are g"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            net.run(1 * u.ms, record=record(), progress=False)
+    with pytest.raises(u.UnitMismatchError, match="Every: interval is a plain number"):
+        net.run(1 * u.ms, record=[Every(1, N.V)], progress=False)
+    assert other.first_step == 0
+
+
+def test_thinned_states_go_into_files_and_pictures(tmp_path):
+    net, N, projection = plastic()
+    run = net.run(20 * u.ms, record=[N.spikes, Every(2 * u.ms, N[1:3].V), Every(5 * u.ms, projection.weight_state)], progress=False)
+    run.save(tmp_path / "run.npz")
+    back = Run.load(tmp_path / "run.npz")
+    np.testing.assert_array_equal(back.times_of("N[1:3].V").mantissa, run.times_of(N[1:3].V).mantissa)
+    assert back.state("S -> N.weight").shape == (4, 40)
+    back.plot("N", path=str(tmp_path / "run.png"))
+    assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
 # -- Ctrl-C and the bar ---------------------------------------------------------------------------------------------------------
@@ -224,7 +322,7 @@ def test_interrupted_between_chunks(simulation, monkeypatch, capsys):
         calls.append(arguments)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-        collect(self, *arguments)
+        return collect(self, *arguments)
 
     monkeypatch.setattr(Recorder, "collect", interrupting)
     monkeypatch.setattr(running, "CHUNK_SECONDS", 0.0)

@@ -8,8 +8,8 @@ from numba import njit
 from ...core.table import kernel
 from ...core.updates import packed_size
 from .bridge.ffi import call
-from .bridge.intrinsics import load_word
-from .kernels.operands import OK
+from .bridge.intrinsics import count_trailing_zeros, load_word
+from .kernels.operands import ID_OUT_OF_RANGE, OK
 
 
 @njit
@@ -33,6 +33,26 @@ def unpack_bits(bits, out):
 
 def pack(spikes, out):
     pack_bits(spikes, out)
+    return OK
+
+
+def append_spikes(ids, ends, count, row, spikes, ids_after, ends_after, count_after):
+    """Eight bools at a time, of which mostly none is set; what is called `_after` shares the memory of what is called so without."""
+    n, room = np.uint64(count_after[0]), np.uint64(ids_after.shape[0])
+    if n + np.uint64(spikes.shape[0]) > room:
+        return ID_OUT_OF_RANGE
+    for i in range(spikes.shape[0] // 8):
+        word = load_word(spikes, i)  # pyright: ignore[reportCallIssue]
+        while word != 0:
+            byte = count_trailing_zeros(word) >> 3  # pyright: ignore[reportCallIssue]
+            ids_after[n] = 8 * i + byte
+            n += np.uint64(1)
+            word &= ~(np.uint64(255) << np.uint64(8 * byte))
+    for i in range(spikes.shape[0] // 8 * 8, spikes.shape[0]):
+        if spikes[i]:
+            ids_after[n] = i
+            n += np.uint64(1)
+    count_after[0] = ends_after[row[0]] = n
     return OK
 
 
@@ -76,6 +96,12 @@ def fire_cpu(V, wait, threshold, reset, hold):
         parameters = [jnp.broadcast_to(p, V.shape) for p in parameters]
     outs = (jax.ShapeDtypeStruct(V.shape, V.dtype), jax.ShapeDtypeStruct(wait.shape, wait.dtype), jax.ShapeDtypeStruct(V.shape, bool))
     return call(fire_same if same else fire_each, outs, V, wait, *parameters, aliases={0: 0, 1: 1})
+
+
+@kernel("append_spikes", object, backend="numba", platform="cpu")
+def append_spikes_cpu(ids, ends, count, row, spikes):
+    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, count)]
+    return tuple(call(append_spikes, outs, ids, ends, count, row, spikes, aliases={0: 0, 1: 1, 2: 2}))
 
 
 @kernel("pack", object, backend="numba", platform="cpu")
