@@ -436,7 +436,7 @@ class Projection:
         if self.network is None or not self.learns:
             raise ValueError(f"{self.name}: weight_state is of weights that learn, in a network: here they stay what they are, `weight`")
         key = self.network.schedule.plastic_key(self, "w")
-        return KeptState(self, "weight", key, np.arange(self._matrix.nse)[self._order.ids(self._matrix)], inside(self.synapse.unit))
+        return KeptState(self, "weight", key, self._order.ids(self._matrix), self._matrix.nse, inside(self.synapse.unit))
 
     def synapse_state(self, name: str = "g") -> KeptState:
         """A state of the synapses that this projection delivers to, for `record`: one column a post neuron (of all that share it)."""
@@ -445,7 +445,8 @@ class Projection:
             where = "" if self.network else " in a network"
             raise ValueError(f"{self.name}: {self.synapse} has no state {name!r}{where}: its states are {', '.join(known) or 'none'}")
         index = self.network.schedule.synapse_of(self)
-        return KeptState(self, name, f"synapse{index}.{name}", slice(self.post.start, self.post.stop), inside(self.synapse.unit))
+        part = slice(self.post.start, self.post.stop)
+        return KeptState(self, name, f"synapse{index}.{name}", part, self.post.size, inside(self.synapse.unit))
 
     @property
     def path_counts(self):

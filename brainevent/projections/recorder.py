@@ -58,6 +58,7 @@ class KeptState:
     name: str
     key: str  # in the network's own states
     part: Any  # a slice of it, or where the values stand that are shown
+    width: int  # how many these are
     unit: Any
 
     @property
@@ -252,8 +253,7 @@ class Recorder:
         if not any(post is population for population in populations):
             raise ValueError(f"record: {state!r} is of a projection of another network")
         part, order = (state.part, None) if isinstance(state.part, slice) else (slice(None), state.part)
-        width = state.projection.post.size if order is None else order.size
-        return States(state.label, lambda tree: tree["kept"][state.key][part], width, state.unit, every, kept=True, order=order)
+        return States(state.label, lambda tree: tree["kept"][state.key][part], state.width, state.unit, every, kept=True, order=order)
 
     def key(self):
         """What a compiled loop depends on."""
