@@ -4,7 +4,9 @@ import brainstate
 import brainunit as u
 import numpy as np
 
+from . import spike_trains
 from .files import load_run, save_run
+from .parameters import describe
 from .plotting import plot_run
 from .population import Named, StateView, View, as_view
 from .recorder import KeptState
@@ -106,11 +108,57 @@ class Run:
           ValueError: a bin that is not positive, or no multiple of dt.
         """
         width = self._bin_steps(bin)
-        steps = np.rint(self.spikes(target)[0].to_decimal(u.ms) / self.dt).astype(np.int64) - 1 - self.first_step
+        steps, _ = self._steps(target)
         n_bins = max(1, self.n_steps // width)
         counts = np.bincount(steps // width, minlength=n_bins)[:n_bins]
         centres = (self.first_step + (np.arange(n_bins) + 0.5) * width) * self.dt
         return centres * u.ms, counts / (width * self.dt * 1e-3) / self._known(target).size * u.Hz
+
+    def _steps(self, target) -> tuple[np.ndarray, np.ndarray]:
+        """`(steps, ids)` of the spikes of a target, steps counted from the first of the run."""
+        times, ids = self.spikes(target)
+        return np.rint(times.to_decimal(u.ms) / self.dt).astype(np.int64) - 1 - self.first_step, ids
+
+    def isi(self, target):
+        """`(intervals, ids)`: the interspike intervals in ms, by neuron, then time, and the neuron of each."""
+        times, ids = self.spikes(target)
+        gaps, of = spike_trains.intervals(times.to_decimal(u.ms), ids)
+        return gaps * u.ms, of
+
+    def cv(self, target) -> np.ndarray:
+        """The coefficient of variation of the interspike intervals of each neuron, (n,); NaN with fewer than two intervals."""
+        times, ids = self.spikes(target)
+        return spike_trains.variation(times.to_decimal(u.ms), ids, self._known(target).size)
+
+    def correlation(self, target, *, bin=5 * u.ms) -> np.ndarray:
+        """Pearson's correlation coefficients of the spike counts of all pairs of neurons, (n, n); NaN where counts are constant.
+
+        Args:
+          target: a population or slice whose spikes were recorded; of a large one, a slice: n^2 numbers come back.
+          bin: in which spikes are counted, a multiple of dt.
+        """
+        steps, ids = self._steps(target)
+        width = self._bin_steps(bin)
+        return spike_trains.correlations(spike_trains.counts(steps, ids, self._known(target).size, width, max(1, self.n_steps // width)))
+
+    def spectrum(self, target, *, bin=1 * u.ms, segment=500 * u.ms):
+        """`(frequencies, power)`: the power spectral density of the population rate, by Welch's method, in Hz and Hz^2 / Hz.
+
+        Args:
+          target: a population or slice whose spikes were recorded.
+          bin: of the rate, a multiple of dt; half its inverse is the highest frequency.
+          segment: a time; its inverse is the resolution. The whole run where that is shorter.
+        """
+        from scipy.signal import welch  # slow to import
+
+        rates = np.asarray(u.get_mantissa(self.population_rate(target, bin=bin)[1]))
+        width = self._bin_steps(bin) * self.dt
+        expected = "a time of at least two bins"
+        length = round(scalar(segment, u.ms, "segment", expected) / width)
+        if length < 2 or rates.size < 2:
+            raise ValueError(f"segment is {describe(segment)} and the run has {rates.size} bins, expected {expected}")
+        found, power = welch(rates, 1e3 / width, nperseg=min(length, rates.size))
+        return found * u.Hz, power * u.Hz
 
     def _bin_steps(self, bin) -> int:
         """The width of a bin in steps, at most that of the run."""
