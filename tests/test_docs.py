@@ -89,7 +89,8 @@ ARGUMENT = re.compile(r"^ {2,4}([\w*]+(?:, [\w*]+)*): ")
 
 def signature_of(thing) -> list[str]:
     """The names of what a caller gives."""
-    parameters = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing).parameters
+    own = vars(thing).get("__signature__") if inspect.isclass(thing) else None
+    parameters = (own or inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)).parameters
     return [name for name in parameters if name not in ("self", "cls")]
 
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import inspect
 import itertools
 import types
 from typing import Any, ClassVar, NoReturn
@@ -121,6 +122,11 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     """
 
     state_units: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        made = inspect.signature(cls.__init__)  # what help() shows, where brainstate's metaclass takes anything
+        cls.__signature__ = made.replace(parameters=list(made.parameters.values())[1:])  # pyright: ignore[reportAttributeAccessIssue]
 
     def __init__(self, size: int, *, name: str | None = None):
         kind = type(self).__name__

@@ -38,9 +38,12 @@ class ExpIF(_Exponential):
 
     Args:
       size: number of neurons.
-      C, g_L, E_L: capacitance, conductance and resting potential of the leak. V_T, Delta_T: threshold and sharpness of the spike.
-      V_reset, V_peak: where V goes after a spike, and where a spike ends. tau_ref: refractory time.
-      V_init: V at the start; E_L if left out. method, name: as in `Neuron`.
+      C, g_L, E_L: capacitance, conductance and resting potential of the leak.
+      V_T, Delta_T: threshold and sharpness of the spike.
+      V_reset, V_peak: where V goes after a spike, and where a spike ends.
+      tau_ref: refractory time.
+      V_init: V at the start; E_L if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `Neuron` does, and ValueError if V_T or V_reset is not below V_peak.
 
@@ -75,7 +78,8 @@ class AdEx(_Exponential):
       size: number of neurons.
       C, g_L, E_L, V_T, Delta_T, V_reset, V_peak, tau_ref: as in `ExpIF`.
       a, tau_w, b: conductance and time constant of the adaptation, and its jump at a spike.
-      V_init, w_init: the states at the start; E_L and 0 pA if left out. method, name: as in `Neuron`.
+      V_init, w_init: the states at the start; E_L and 0 pA if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `ExpIF` does.
 
@@ -118,9 +122,13 @@ class QIF(Neuron):
 
     Args:
       size: number of neurons.
-      tau, R: membrane time constant and resistance. a: curvature (1 / mV). V_rest, V_c: the potential at rest, and that from which V rises.
-      V_reset, V_peak: where V goes after a spike, and where a spike ends. tau_ref: refractory time.
-      V_init: V at the start; V_rest if left out. method, name: as in `Neuron`.
+      tau, R: membrane time constant and resistance.
+      a: curvature (1 / mV).
+      V_rest, V_c: the potential at rest, and that from which V rises.
+      V_reset, V_peak: where V goes after a spike, and where a spike ends.
+      tau_ref: refractory time.
+      V_init: V at the start; V_rest if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `Neuron` does, and ValueError if V_reset is not below V_peak.
 

@@ -14,9 +14,11 @@ class ALIF(Neuron):
     Args:
       size: number of neurons.
       tau, R, V_rest: time constant, resistance and resting potential of the membrane.
-      V_th, V_reset: the threshold at rest, and where V goes after a spike. beta, tau_a: jump and time constant of the threshold.
+      V_th, V_reset: the threshold at rest, and where V goes after a spike.
+      beta, tau_a: jump and time constant of the threshold.
       tau_ref: refractory time.
-      V_init, a_init: the states at the start; V_rest and 0 mV if left out. method, name: as in `Neuron`.
+      V_init, a_init: the states at the start; V_rest and 0 mV if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `Neuron` does.
 

@@ -29,6 +29,7 @@ class Neuron(Population):
       name: the name in summaries and errors.
       method: "exponential_euler" (each equation as if it were linear in its own state during a step, as it often is), "rk4" (the classical
         Runge-Kutta method of fourth order) or "euler"; that of the class if left out.
+      given: the parameters of the model and the starts of its states, by name.
       tau_ref: refractory time, for models that have it among their parameters: V is held as long, in whole steps.
 
     Raises:
@@ -62,11 +63,9 @@ class Neuron(Population):
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         kinds = inspect.Parameter
-        names = [("self", kinds.empty), ("size", kinds.empty)]
-        made = [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=default) for name, default in names]
         own = cls.defaults | {f"{state}_init": None for state in cls.variables} | {"method": cls.method, "name": None}
-        made += [kinds(name, kinds.KEYWORD_ONLY, default=default) for name, default in own.items()]
-        cls.__signature__ = inspect.Signature(made[1:])  # pyright: ignore[reportAttributeAccessIssue]
+        made = [kinds(name, kinds.KEYWORD_ONLY, default=default) for name, default in own.items()]
+        cls.__signature__ = inspect.Signature([kinds("size", kinds.POSITIONAL_OR_KEYWORD), *made])  # pyright: ignore[reportAttributeAccessIssue]
         units = {name: None if _unit(start).is_unitless else _unit(start) for name, start in cls.variables.items()}
         cls.state_units = units | {"spikes": None, "refractory": None}
 
@@ -109,7 +108,8 @@ class Neuron(Population):
         """The change of every state in a ms.
 
         Args:
-          state: the states, plain arrays. I: the current into the neurons (pA), that of the synapses and the external one.
+          state: the states, plain arrays.
+          I: the current into the neurons (pA), that of the synapses and the external one.
         """
         raise NotImplementedError
 

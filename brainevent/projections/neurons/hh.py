@@ -13,10 +13,12 @@ class HH(Neuron):
 
     Args:
       size: number of neurons.
-      C: capacitance. g_L, E_L, g_Na, E_Na, g_K, E_K: conductances and reversal potentials of leak, sodium and potassium.
-      V_T: by which the rates of the gates are shifted. V_th: what V passes at a spike.
-      V_init, m_init, h_init, n_init: the states at the start; E_L, and what the gates come to there, if left out. method, name: as in
-        `Neuron`.
+      C: capacitance.
+      g_L, E_L, g_Na, E_Na, g_K, E_K: conductances and reversal potentials of leak, sodium and potassium.
+      V_T: by which the rates of the gates are shifted.
+      V_th: what V passes at a spike.
+      V_init, m_init, h_init, n_init: the states at the start; E_L, and what the gates come to there, if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `Neuron` does.
 

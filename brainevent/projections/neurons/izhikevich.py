@@ -13,9 +13,12 @@ class Izhikevich(Neuron):
 
     Args:
       size: number of neurons.
-      a, b: rate of the recovery u, and how V drives it (1 / ms). c, d: V after a spike, and the jump of u (mV / ms).
-      R: what makes mV / ms of a current; with 1 Gohm / ms a current of 10 pA is the 10 of the paper. V_peak: where a spike ends.
-      V_init, u_init: the states at the start; -65 mV and b V if left out. method, name: as in `Neuron`.
+      a, b: rate of the recovery u, and how V drives it (1 / ms).
+      c, d: V after a spike, and the jump of u (mV / ms).
+      R: what makes mV / ms of a current; with 1 Gohm / ms a current of 10 pA is the 10 of the paper.
+      V_peak: where a spike ends.
+      V_init, u_init: the states at the start; -65 mV and b V if left out.
+      method, name: as in `Neuron`.
 
     Each parameter is a scalar or one a neuron. Raises what `Neuron` does.
 

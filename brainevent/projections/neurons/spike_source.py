@@ -20,7 +20,8 @@ class SpikeSource(Population):
 
     Args:
       size: number of neurons.
-      times: times, in any order, above 0; (n,). ids: the neuron of each, integers (n,).
+      times: times, in any order, above 0; (n,).
+      ids: the neuron of each, integers (n,).
       name: the name in summaries and errors.
 
     Raises:

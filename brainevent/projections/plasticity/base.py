@@ -45,7 +45,8 @@ class Plasticity(Parameters, abc.ABC):
 
         Args:
           state, operands, matrix: as in `transmit`, which came before.
-          pre: the spikes that have arrived, bool (n_pre,). post: those of the post neurons, bool (n_post,).
+          pre: the spikes that have arrived, bool (n_pre,).
+          post: those of the post neurons, bool (n_post,).
           readers: what the delivery computed; as in `core.plastic.learn`.
           dt: in ms.
         """

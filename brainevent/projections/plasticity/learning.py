@@ -63,7 +63,8 @@ class Learning(Plasticity):
         """The weight after a pre spike has arrived; as it was, unless a rule says otherwise.
 
         Args:
-          w: the weight, a plain number in nS, pA or mV. pre, post: the traces of the two neurons, by name.
+          w: the weight, a plain number in nS, pA or mV.
+          pre, post: the traces of the two neurons, by name.
         """
         return w
 

@@ -142,7 +142,9 @@ class VogelsISTDP(Learning):
     """Inhibitory plasticity that brings the post neurons to a rate: a pre spike adds `eta (y - 2 rate tau)`, a post spike `eta x`.
 
     Args:
-      eta: a weight of the projection. rate: the rate to come to, a frequency. tau: the time of both traces.
+      eta: a weight of the projection.
+      rate: the rate to come to, a frequency.
+      tau: the time of both traces.
       w_min, w_max: bounds, weights; w_min is 0 if left out, without w_max weights grow freely.
 
     Raises:

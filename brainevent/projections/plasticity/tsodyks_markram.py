@@ -22,7 +22,9 @@ class TsodyksMarkram(Plasticity):
     by `u x`. The first spike delivers `weight U`.
 
     Args:
-      U: from above 0 to 1. tau_rec: a time above 0. tau_facil: a time of at least 0, 0 for no facilitation.
+      U: from above 0 to 1.
+      tau_rec: a time above 0.
+      tau_facil: a time of at least 0, 0 for no facilitation.
         Each a scalar, one a synapse in the order of `proj.pairs()`, or one a pre neuron (of shape (n_pre, 1) where as many synapses as
         neurons make that doubtful). Only where one of them is one a synapse does every synapse have a state of its own.
 
