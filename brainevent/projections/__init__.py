@@ -1,6 +1,7 @@
 """Networks of populations and projections: `Projection(pre, connectivity, synapse, post)`, `Network(...).run(...)`."""
 
 from . import precision as precision  # before anything imports brainstate
+from .currents import OrnsteinUhlenbeck, RampCurrent, SineCurrent, StepCurrent, TimedArray, WhiteNoise
 from .distributions import Constant, Exponential, Gamma, LogNormal, Normal, TruncNormal, Uniform
 from .inputs import PoissonInput
 from .network import Network
@@ -59,19 +60,25 @@ __all__ = [
     "Neuron",
     "Normal",
     "OneToOne",
+    "OrnsteinUhlenbeck",
     "PairSTDP",
     "Poisson",
     "PoissonInput",
     "Population",
     "Projection",
+    "RampCurrent",
     "Rule",
     "Run",
+    "SineCurrent",
     "SpikeSource",
+    "StepCurrent",
     "Synapse",
+    "TimedArray",
     "TripletSTDP",
     "TruncNormal",
     "TsodyksMarkram",
     "Uniform",
     "View",
     "VogelsISTDP",
+    "WhiteNoise",
 ]

@@ -223,11 +223,11 @@ class Launches:
 
     # -- loops --------------------------------------------------------------------------------------------------------------
 
-    def current(self, external, values, time):
+    def current(self, external, values, clock):
         """The external current into every neuron, float32 (n,)."""
         parts = []
         for population in self.schedule.populations:
-            current = external.current(population, values, time)
+            current, _ = external.current(population, values, clock, {})
             parts.append(jnp.broadcast_to(jnp.asarray(0.0 if current is None else current, jnp.float32), (population.size,)))
         return self._joined(parts, jnp.float32)
 
@@ -241,15 +241,22 @@ class Launches:
             line = self.enter(tree, place)
             n = jnp.asarray(n, jnp.int32)
             if at_once:
-                when = jnp.stack([place, n, jnp.int32(1)])
-                line, bits = self.run(self.layout, model, line, self.current(external, values, 0.0), when, recorder.rows)
+                when, clock = jnp.stack([place, n, jnp.int32(1)]), Clock((start[0], start[1]), self.schedule.dt, root)
+                line, bits = self.run(
+                    self.layout,
+                    model,
+                    line,
+                    self.current(external, values, clock),
+                    when,
+                    recorder.rows,
+                )
                 buffers = {key: self._recorded(bits, population) for key, population in recorder.bits.items()}
             else:
 
                 def body(row, carry):
                     line, buffers = carry
                     clock = Clock((start[0], start[1] + row.astype(start.dtype)), self.schedule.dt, root)
-                    current = self.current(external, values, clock.time)
+                    current = self.current(external, values, clock)
                     when = jnp.stack([clock.place, jnp.int32(1), (row == 0).astype(jnp.int32)])
                     line, _ = self.run(self.layout, model, line, current, when, 1)
                     return line, recorder.write(buffers, row, {"populations": self.populations(line)})

@@ -173,6 +173,8 @@ class Network(brainstate.nn.Module):
         for population in self.populations:
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())
+        for key in [key for key in self._states if key.startswith("input.")]:
+            del self._states[key]
         if self._dt is not None:
             rings = self.schedule.rings()
             for key in [key for key in self._states if key.startswith("due.") and key not in rings]:
@@ -276,6 +278,11 @@ class Network(brainstate.nn.Module):
             check_own(self.populations, self)
             load_state(self, path)
 
+    def _keep_noise(self, external):
+        """Give noise that comes for the first time a state."""
+        made = external.states(lambda key: generator(self.seed, "noise", key))
+        self._keep({key: value for key, value in made.items() if key not in self._states})
+
     def take_states(self, populations: dict, kept: dict, counts: list):
         """Take states that fit, plain arrays by label and name and by key, and the counts of the paths taken."""
         for population in self.populations:
@@ -309,8 +316,9 @@ class Network(brainstate.nn.Module):
         refuse_fork("step")
         if self._dt is None:
             self._set_dt(brainstate.environ.get_dt())
-        external = External(inputs, self.populations, traced=False)
-        values, tree = [jnp.asarray(value) for value in external.values], self._collect()
+        external = External(inputs, self.populations, self.schedule.dt, traced=False)
+        self._keep_noise(external)
+        values, tree = jax.tree.map(jnp.asarray, external.values), self._collect()
         words = tree["kept"].pop("step")
         clock = Clock((words[0], words[1]), self.schedule.dt, in_era(root_of(self.seed), words[0]))
         tree = self.schedule.advance(tree, self._matrices, external, values, clock)
@@ -323,8 +331,8 @@ class Network(brainstate.nn.Module):
         Args:
           duration: biological time, at least 0.
           dt: the time step, needed the first time.
-          inputs: `{population or slice: current}`; a current is a Quantity, scalar or one a neuron, or a function of time (a
-            Quantity in ms) that returns one.
+          inputs: `{population or slice: current}`; a current is a Quantity, scalar or one a neuron, a function of time (a
+            Quantity in ms) that returns one, a `TimedArray`, or noise (`OrnsteinUhlenbeck`, `WhiteNoise`).
           record: a list of states, as `[N.spikes, N[:5].V]`; the spikes of every population if left out.
           progress: show a progress bar; None shows one on a terminal.
           backend: a backend asked for by name, as with `brainevent.backend`.
@@ -346,9 +354,10 @@ class Network(brainstate.nn.Module):
         progress = None if progress is None else flag(progress, "progress")
         n_steps = self._n_steps(duration)
         with one_thread(self._lock, "run"), transfers(), table.backend(backend) if backend else contextlib.nullcontext():
-            external, recorder = External(inputs, self.populations, traced=True), Recorder(record, self.populations, self._dt)
+            external, recorder = External(inputs, self.populations, self._dt, traced=True), Recorder(record, self.populations, self._dt)
             first = self.first_step
             external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt)
+            self._keep_noise(external)
             chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)
         return Run(
             dt=self._dt,
@@ -391,8 +400,8 @@ class Network(brainstate.nn.Module):
     def _loop(self, external, recorder, backend):
         """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""
         many, _ = self._launched(backend)
-        key = external.key(), recorder.key(), backend or table.requested()
-        if many is not None and recorder.of_populations:
+        key = external.key(), recorder.key(), tuple(p.loop_key() for p in self.populations), backend or table.requested()
+        if many is not None and recorder.of_populations and not external.sources:
             return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
 
         def advance(tree, matrices, values, high, low, root):
@@ -403,7 +412,7 @@ class Network(brainstate.nn.Module):
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""
         loop, matrices = self._loop(external, recorder, backend)
-        operands, tree = (matrices, [jnp.asarray(value) for value in external.values]), jax.tree.map(jnp.copy, self._collect())
+        operands, tree = (matrices, jax.tree.map(jnp.asarray, external.values)), jax.tree.map(jnp.copy, self._collect())
         tree["kept"].pop("step")  # the loop counts by itself, within an era
         chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
         for tree in chunks:

@@ -201,6 +201,10 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The states at the start of a simulation, drawn from `rng`, as plain float64 (or integer) arrays."""
 
+    def loop_key(self) -> Any:
+        """What a compiled loop depends on beside the population itself, as what a function of time computes."""
+        return None
+
     @abc.abstractmethod
     def advance(self, state: dict, synapses: list, external, clock) -> tuple[dict, Any]:
         """One step from t_n to t_n + dt: integrate, threshold, reset.

@@ -183,7 +183,8 @@ class _Step:
         for population in self.schedule.populations:
             label = population.label
             inputs = [(s, self.synapses[i]) for i, (post, s) in enumerate(self.schedule.synapses) if post is population]
-            current = external.current(population, values, self.clock.time)
+            current, noise = external.current(population, values, self.clock, self.kept)
+            self.kept |= noise
             new[label], self.spikes[label] = population.advance(self.neurons[label], inputs, current, self.clock)
         self.neurons = new
 

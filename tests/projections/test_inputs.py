@@ -7,7 +7,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainevent.projections import LIF, Delta, Expon, FromPairs, Network, OneToOne, Poisson, PoissonInput, Projection
+from brainevent.projections import (
+    LIF,
+    Delta,
+    Expon,
+    FromPairs,
+    Network,
+    OneToOne,
+    OrnsteinUhlenbeck,
+    Poisson,
+    PoissonInput,
+    Projection,
+    RampCurrent,
+    SineCurrent,
+    StepCurrent,
+    TimedArray,
+    WhiteNoise,
+)
 from brainevent.projections.inputs import poisson_table
 
 DT = 0.1
@@ -30,6 +46,19 @@ CURRENTS = {
         lambda t: np.where(t > 0.45, 7, -7) * (SPAN >= 3),
     ),
     "function to an array": (lambda N: {N: lambda t: t / u.ms * SPAN * 1e-3 * u.nA, N[4]: 2 * u.pA}, lambda t: t * SPAN + 2 * (SPAN == 4)),
+    "step": (lambda N: {N: StepCurrent(70 * SPAN * u.pA, start=0.3 * u.ms, stop=0.7 * u.ms)}, lambda t: 70 * SPAN * (0.29 < t < 0.69)),
+    "ramp": (
+        lambda N: {N[1:]: RampCurrent(10 * u.pA, -50 * u.pA, start=0.2 * u.ms, stop=0.5 * u.ms)},
+        lambda t: np.interp(t, [0.2, 0.5], [10, -50]) * (SPAN >= 1),
+    ),
+    "sine": (
+        lambda N: {N: SineCurrent(30 * u.pA, frequency=SPAN * 0.3 * u.kHz, phase=0.5, offset=5 * u.pA)},
+        lambda t: 5 + 30 * np.sin(2 * np.pi * 0.3 * SPAN * t + 0.5),
+    ),
+    "array in time": (
+        lambda N: {N[2:]: TimedArray(np.arange(12.0).reshape(4, 3) * u.pA, dt=0.2 * u.ms), N: TimedArray([5, 7] * u.pA, dt=0.1 * u.ms)},
+        lambda t: np.append([0, 0], np.arange(12.0).reshape(4, 3)[min(round(t * 10) // 2, 3)]) + (5 if t < 0.05 else 7),
+    ),
     "none": (lambda N: {}, lambda t: 0 * SPAN),
 }
 
@@ -175,3 +204,143 @@ def test_poisson_drives_through_a_projection():
         net = Network(Projection(source, OneToOne(weight=1 * u.mV), Delta(), N))
         run = net.run(10 * u.ms, dt=DT * u.ms, progress=False)
     np.testing.assert_allclose(np.asarray(N.V.value.mantissa) + 65, spikes_of(source, run, 100).sum(0), atol=1e-6)
+
+
+# -- noise -----------------------------------------------------------------------------------------------------------------------
+
+
+def noisy(noise, dt, duration, n=4000, seed=1, tau=10.0):
+    """V of leaky neurons under noise, (steps, n), in mV above rest."""
+    N = LIF(n, tau=tau * u.ms, V_th=1e3 * u.mV, V_rest=0 * u.mV, V_reset=-1 * u.mV, R=100 * u.Mohm, name="N")
+    net = Network(N, seed=seed)
+    net.run(duration * u.ms, dt=dt * u.ms, inputs={N: noise}, record=[], progress=False)
+    return net, N, np.asarray(N.V.value.mantissa)
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.5])
+def test_white_noise_moves_V_the_same_whatever_dt_is(dt):
+    """Mean R mean, standard deviation R sigma / sqrt(2 tau), 1 + O(dt / tau) of it: 100 Mohm, 300 pA sqrt(ms), 10 ms: 6.7 mV."""
+    _, _, V = noisy(WhiteNoise(mean=50 * u.pA, sigma=300 * u.pA * u.ms**0.5), dt, 100)
+    want = 0.1 * 300 / np.sqrt(20)
+    assert V.mean() == pytest.approx(5, abs=4 * want / np.sqrt(V.size))
+    assert V.std() == pytest.approx(want, rel=4 / np.sqrt(2 * V.size))
+
+
+@pytest.mark.parametrize("dt", [0.1, 1.0])
+def test_coloured_noise_has_its_law_whatever_dt_is(dt):
+    """Of V: variance (R sigma)^2 tau_n / (tau + tau_n), from the stationary start of the noise on; and the noise's own autocorrelation."""
+    noise = OrnsteinUhlenbeck(mean=20 * u.pA, sigma=80 * u.pA, tau=5 * u.ms)
+    net, N, V = noisy(noise, dt, 100)
+    want = 8 * np.sqrt(5 / (10 + 5))
+    assert V.mean() == pytest.approx(2, abs=4 * want / np.sqrt(V.size))
+    assert V.std() == pytest.approx(want, rel=4 / np.sqrt(2 * V.size) + 0.5 * dt / 15)
+    state = [np.asarray(net._states["input.OrnsteinUhlenbeck.N"].value)]
+    net.run(3 * u.ms, inputs={N: noise}, record=[], progress=False)
+    state.append(np.asarray(net._states["input.OrnsteinUhlenbeck.N"].value))
+    assert np.mean(state[0] * state[1]) == pytest.approx(np.exp(-3 / 5), abs=5 / np.sqrt(V.size))
+    assert all(s.std() == pytest.approx(1, rel=4 / np.sqrt(2 * V.size)) for s in state)
+    assert abs(np.corrcoef(state[0][:-1], state[0][1:])[0, 1]) < 5 / np.sqrt(V.size)  # each neuron has its own
+
+
+def test_noise_goes_on_from_run_to_run_and_from_a_file(tmp_path):
+    noise = {
+        "a": OrnsteinUhlenbeck(mean=0 * u.pA, sigma=[10, 20, 30] * u.pA, tau=5 * u.ms),
+        "b": WhiteNoise(0 * u.pA, 5 * u.pA * u.ms**0.5),
+    }
+
+    def built():
+        N = LIF(4, name="N")
+        return N, Network(N, seed=3, dt=0.1 * u.ms), {N[1:]: noise["a"], N: noise["b"]}
+
+    (N, net, inputs), (M, other, others) = built(), built()
+    net.run(20 * u.ms, inputs=inputs, progress=False)
+    other.run(7 * u.ms, inputs=others, progress=False)
+    other.save(tmp_path / "state.npz")
+    other.run(13 * u.ms, inputs=others, progress=False)
+    np.testing.assert_array_equal(M.V.value.mantissa, N.V.value.mantissa)
+    third, again, inputs = built()
+    again.load(tmp_path / "state.npz")
+    again.run(13 * u.ms, inputs=inputs, progress=False)
+    np.testing.assert_array_equal(third.V.value.mantissa, N.V.value.mantissa)
+    net.reset()
+    net.run(20 * u.ms, inputs={N[1:]: noise["a"], N: noise["b"]}, progress=False)
+    np.testing.assert_array_equal(N.V.value.mantissa, M.V.value.mantissa)
+    assert np.unique(np.asarray(N.V.value.mantissa)).size == 4
+
+
+BAD_CURRENTS = {
+    "step stops first": (lambda N: StepCurrent(1 * u.pA, start=2 * u.ms, stop=1 * u.ms), ValueError, "stop is 1 ms, expected a time after"),
+    "step of mV": (lambda N: StepCurrent(1 * u.mV), u.UnitMismatchError, "StepCurrent: amplitude is a value in mV"),
+    "step of another size": (lambda N: StepCurrent(np.ones(2) * u.pA), ValueError, r"returned shape \(2,\), expected a scalar or \(3,\)"),
+    "ramp backwards": (
+        lambda N: RampCurrent(0 * u.pA, 1 * u.pA, start=1 * u.ms, stop=1 * u.ms),
+        ValueError,
+        "expected a time after the start",
+    ),
+    "sine of a time": (lambda N: SineCurrent(1 * u.pA, frequency=5 * u.ms), u.UnitMismatchError, "SineCurrent: frequency"),
+    "array of no times": (lambda N: TimedArray(np.zeros((0, 3)) * u.pA, dt=1 * u.ms), ValueError, "at least one time"),
+    "array of another size": (
+        lambda N: TimedArray(np.zeros((5, 2)) * u.pA, dt=1 * u.ms),
+        ValueError,
+        r"\(5, 2\), expected .* \(times, 3\)",
+    ),
+    "array between steps": (lambda N: TimedArray([1, 2] * u.pA, dt=0.25 * u.ms), ValueError, "dt is 0.25 ms, expected a multiple of the"),
+    "array of NaN": (lambda N: TimedArray([1, np.nan] * u.pA, dt=1 * u.ms), ValueError, "values holds nan at position 1"),
+    "negative sigma": (lambda N: OrnsteinUhlenbeck(0 * u.pA, -1 * u.pA, 5 * u.ms), ValueError, "sigma is -1 pA, expected at least 0 pA"),
+    "sigma without time": (lambda N: WhiteNoise(0 * u.pA, 5 * u.pA), u.UnitMismatchError, "WhiteNoise: sigma is a value in pA"),
+    "sigma of another size": (lambda N: WhiteNoise(0 * u.pA, np.ones(2) * u.pA * u.ms**0.5), ValueError, r"has shape \(2,\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CURRENTS)
+def test_bad_currents_are_named(name):
+    make, error, words = BAD_CURRENTS[name]
+    N = LIF(3, name="N")
+    with pytest.raises(error, match=words):
+        Network(N).run(1 * u.ms, dt=DT * u.ms, inputs={N: make(N)}, progress=False)
+
+
+# -- rates in time, and one a neuron -----------------------------------------------------------------------------------------------
+
+
+def test_poisson_sources_follow_a_rate_in_time():
+    """Counts in each 10 ms of a rate that rises in a line, of another for each neuron, against the binomial law; cut at 0 and 1 / dt."""
+    P = Poisson(400, rate=lambda t: jnp.where(jnp.arange(400) < 200, t / (200 * u.ms), 0.25) * 1000 * u.Hz, name="P")
+    run = Network(P, seed=2).run(100 * u.ms, dt=DT * u.ms, progress=False)
+    raster = spikes_of(P, run, 1000)
+    for part, chance in ((slice(0, 200), np.arange(1000) * DT / 200 * DT), (slice(200, 400), np.full(1000, 0.025))):
+        counts = raster[:, part].reshape(10, 100, 200).sum((1, 2))
+        mean, variance = (200 * values.reshape(10, 100).sum(1) for values in (chance, chance * (1 - chance)))
+        assert stats.chi2.sf(((counts - mean) ** 2 / variance).sum(), 10) > SIGNIFICANCE
+    Q = Poisson(3, rate=lambda t: jnp.where(t < 0.5 * u.ms, -5, 1e6) * u.Hz, name="Q")
+    raster = spikes_of(Q, Network(Q).run(1 * u.ms, dt=DT * u.ms, progress=False), 10)
+    assert not raster[:5].any() and raster[5:].all()
+
+
+def test_a_rate_that_changes_between_runs_is_heeded():
+    strength = [0.0]
+    P = Poisson(100, rate=lambda t: strength[0] * u.Hz, name="P")
+    net = Network(P, dt=DT * u.ms)
+    assert net.run(10 * u.ms, progress=False).spikes(P)[1].size == 0
+    strength[0] = 500.0
+    assert 300 < net.run(10 * u.ms, progress=False).spikes(P)[1].size < 700
+    for rate, error, match in (
+        (lambda t: 5.0, u.UnitMismatchError, r"Poisson P: rate: the function returned a value with no unit, expected a frequency"),
+        (lambda t: np.ones(3) * u.Hz, ValueError, r"returned shape \(3,\), expected a scalar or \(100,\)"),
+    ):
+        with pytest.raises(error, match=match):
+            Network(Poisson(100, rate=rate, name="P")).run(1 * u.ms, dt=DT * u.ms, progress=False)
+
+
+def test_poisson_input_takes_a_rate_for_each_neuron():
+    """Mean and variance of what each neuron gets, from 0 to 40 spikes a step."""
+    rates = np.repeat([0.0, 50.0, 1000.0, 4000.0], 500)
+    with jax.enable_x64(True):
+        drive = PoissonInput(LIF(2000, name="N"), n=100, rate=rates * u.Hz, weight=1 * u.mV, synapse=Delta())
+        counts = np.stack([np.asarray(drive.counts(jax.random.key(k), DT)) for k in range(5)])
+    for rate in np.unique(rates):
+        mean, got = 100 * rate * DT * 1e-3, counts[:, rates == rate]
+        assert got.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / got.size))
+        assert got.var() == pytest.approx(mean, rel=4 * np.sqrt((2 + 1 / max(mean, 0.01)) / got.size))
+    with pytest.raises(ValueError, match=r"rate has shape \(3,\), expected a scalar or \(2000,\)"):
+        PoissonInput(LIF(2000, name="N"), n=1, rate=np.ones(3) * u.Hz, weight=1 * u.mV, synapse=Delta())

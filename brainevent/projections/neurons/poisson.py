@@ -8,6 +8,7 @@ import numpy as np
 
 from ..clock import random_bits
 from ..population import Population
+from ..time_function import TimeFunction
 from ..units import check_sign, per_neuron
 
 
@@ -16,7 +17,8 @@ class Poisson(Population):
 
     Args:
       size: number of neurons.
-      rate: a frequency, scalar or (size,); `rate * dt` must not pass 1 (for more than one spike a step, use `PoissonInput`).
+      rate: a frequency, scalar or (size,), or a function of time (a Quantity in ms) that returns one; `rate * dt` must not pass 1 (for more
+        than one spike a step, use `PoissonInput`), and what a function returns is cut at 0 and at 1 / dt.
       name: the name in summaries and errors.
 
     >>> import brainunit as u
@@ -30,9 +32,16 @@ class Poisson(Population):
     def __init__(self, size, *, rate, name=None):
         super().__init__(size, name=name)
         owner = f"Poisson {self.label}".rstrip()
-        self.rate = per_neuron(rate, u.kHz, self.size, f"{owner}: rate")
-        check_sign(self.rate, rate, f"{owner}: rate", "at least 0 Hz", zero=True)
+        self.what, self.function = f"{owner}: rate", rate if callable(rate) else None
+        self.rate = 0.0 if callable(rate) else per_neuron(rate, u.kHz, self.size, self.what)
+        check_sign(self.rate, rate, self.what, "at least 0 Hz", zero=True)
         self._make_states()
+
+    def _in_time(self, *, traced: bool) -> TimeFunction:
+        return TimeFunction(self.what, self.function, self.size, u.kHz, "a frequency (10 * u.Hz)", traced=traced)
+
+    def loop_key(self):
+        return None if self.function is None else self._in_time(traced=True).key()
 
     def initial(self, rng):
         return {"spikes": np.zeros(self.size, bool)}
@@ -45,7 +54,10 @@ class Poisson(Population):
     def advance(self, state, synapses, external, clock):
         if external is not None:
             raise ValueError(f"inputs: {self!r} is a source and takes no current")
-        probability = np.asarray(self.rate) * clock.dt
         bits = random_bits(clock.key(self.label), self.size)
+        if self.function is not None:  # 24 bits of a float are as many of the probability
+            chance = jnp.clip(self._in_time(traced=False)(clock.time) * clock.dt, 0, 1)
+            return {}, (bits >> 8).astype(chance.dtype) < chance * 2.0**24
+        probability = np.asarray(self.rate) * clock.dt
         threshold = jnp.asarray(np.minimum(np.rint(probability * 2.0**32), 2.0**32 - 1).astype(np.uint32))
         return {}, bits < threshold
