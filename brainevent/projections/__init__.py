@@ -24,6 +24,7 @@ from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTota
 from .synapses.base import Synapse
 from .synapses.delta import Delta
 from .synapses.expon import Expon
+from .synapses.gap import Gap
 from .synapses.outputs import COBA, CUBA, MgBlock
 from .synapses.rising import NMDA, Alpha, DualExpon
 
@@ -52,6 +53,7 @@ __all__ = [
     "FromMatrix",
     "FromPairs",
     "Gamma",
+    "Gap",
     "Izhikevich",
     "LearningRule",
     "LogNormal",

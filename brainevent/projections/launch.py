@@ -51,6 +51,8 @@ class Launches:
         jumps = any(c is None for c in self.channel.values())
         rows = list(zip(schedule.projections, matrices))
         for projection in schedule.projections:
+            if projection.synapse.continuous:
+                raise NotServed(f"{projection.name} are gap junctions")
             if projection.plasticity is not None:
                 raise NotServed(f"{projection.name} is plastic")
             if not projection.one_delay:

@@ -74,6 +74,7 @@ class Projection:
             self._plain(weight)
         self._delay = Delay.given(delay, f"{self.name}: delay")
         self._check_delay(self._delay)
+        self._check_continuous(plasticity)
         self.plasticity = plasticity
         self._check_plasticity()
         self._steps: Delays | None = None
@@ -113,6 +114,19 @@ class Projection:
             raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
         if delay.each and word not in ("auto", "csr", "fixed"):
             raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
+
+    def _check_continuous(self, plasticity):
+        """Raise if synapses that act without spikes are to have what only spikes have, or a neuron without V at an end."""
+        if not self.synapse.continuous:
+            return
+        if plasticity is not None or not self._delay.one or self._delay.times:
+            word = "delay" if plasticity is None else "plasticity"
+            raise ValueError(f"{self.name}: {self.synapse!r} acts without spikes, and has no {word}: leave it out")
+        if self.path == "event":
+            raise ValueError(f'{self.name}: {self.synapse!r} acts without spikes, so there is no path="event": use path="auto"')
+        for view in (self.pre, self.post):
+            if "V" not in view.population.state_units:
+                raise TypeError(f"{self.name}: {self.synapse!r} joins two voltages, and {view.population!r} has no V")
 
     def _check_plasticity(self):
         """Raise unless the plasticity is one, and goes with the format, the path and the delays."""

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import EventArray
+from ..core.operator import propagate
 from ..core.path_choice import TAKEN
 from ..core.updates import collect, deposit, enqueue, packed_size, ring_exchange
 from .clock import Clock, words_of
@@ -101,7 +102,8 @@ class Schedule:
 
     def _read_back(self, population) -> list[Projection]:
         """The projections from a population that deliver its spikes of some steps ago: all but those with a delay for each synapse."""
-        return [p for p in self.projections if p.pre.population is population and not p.each_delayed]
+        found = (p for p in self.projections if p.pre.population is population)
+        return [p for p in found if not p.each_delayed and not p.synapse.continuous]
 
     def _delays(self, population) -> tuple[int, ...]:
         """The distinct delays, in steps and above none, of the projections from a population that have one each."""
@@ -153,7 +155,7 @@ class Schedule:
           clock: which step it is.
         """
         step = _Step(self, tree, clock)
-        step.integrate(external, values)
+        step.integrate(external, values, matrices)
         step.decay()
         step.deliver(matrices)
         step.learn(matrices)
@@ -177,16 +179,34 @@ class _Step:
         }
         self.arrived: dict = {}
 
-    def integrate(self, external, values):
+    def integrate(self, external, values, matrices):
         """Every population with the synapses of t_n; thresholds and resets are part of the models."""
-        new = {}
+        new, gaps = {}, self._gaps(matrices)
         for population in self.schedule.populations:
             label = population.label
             inputs = [(s, self.synapses[i]) for i, (post, s) in enumerate(self.schedule.synapses) if post is population]
+            inputs += gaps.get(label, [])
             current, noise = external.current(population, values, self.clock, self.kept)
             self.kept |= noise
             new[label], self.spikes[label] = population.advance(self.neurons[label], inputs, current, self.clock)
         self.neurons = new
+
+    def _gaps(self, matrices) -> dict[str, list]:
+        """`(synapse, state)` of the gap junctions of each population, by its label: current that comes from V of the neurons at their other
+        end, at t_n.
+        """
+        found: dict[str, list] = {}
+        for projection, (matrix, *_) in zip(self.schedule.projections, matrices):
+            if not projection.synapse.continuous:
+                continue
+            for here, there, onto_post in ((projection.post, projection.pre, True), (projection.pre, projection.post, False)):
+                V = self.neurons[there.population.label]["V"][there.start : there.stop]
+                state = {}
+                for name, values in (("offset", V), ("slope", jnp.ones_like(V))):
+                    zeros = jnp.zeros(here.population.size, V.dtype)
+                    state[name] = zeros.at[here.start : here.stop].set(propagate(matrix, values, transpose=onto_post, event=False))
+                found.setdefault(here.population.label, []).append((projection.synapse, state))
+        return found
 
     def decay(self):
         """The synapses over dt; constant factors wait for the first delivery, which applies them in the same pass over memory."""
@@ -200,7 +220,7 @@ class _Step:
         due = self._due()
         self._deliver_later(matrices)
         for index, projection in enumerate(self.schedule.projections):
-            if projection.each_delayed:
+            if projection.each_delayed or projection.synapse.continuous:
                 continue
             pre = projection.pre
             spikes = (
@@ -234,7 +254,7 @@ class _Step:
                 self.kept[key], self.kept[f"paths{index}"] = enqueue(
                     self.kept[key], self.kept[f"paths{index}"], matrix, matrices[index].delays, spikes, place, window=window
                 )
-        for key, part in {self.schedule.due_key(p): p for p in self.schedule.projections}.items():
+        for key, part in {self.schedule.due_key(p): p for p in self.schedule.projections if not p.synapse.continuous}.items():
             if key in self.kept:
                 decay = self._decay_of(part)
                 target, self.kept[key] = collect(self._target(part), self.kept[key], self.clock.place, decay=decay)

@@ -33,6 +33,8 @@ class Synapse(Parameters, abc.ABC):
     True
     """
 
+    continuous: ClassVar[bool] = False  # whether it acts in every step, on both neurons, and not by spikes
+
     @property
     def conducts(self) -> bool:
         """Whether the weights are conductances, which add to that of the membrane and are never negative."""
