@@ -25,11 +25,13 @@ from .synapses.base import Synapse
 from .synapses.delta import Delta
 from .synapses.expon import Expon
 from .synapses.gap import Gap
+from .synapses.kinetic import AMPA, GABAa, KineticNMDA
 from .synapses.outputs import COBA, CUBA, MgBlock
 from .synapses.rising import NMDA, Alpha, DualExpon
 
 __all__ = [
     "ALIF",
+    "AMPA",
     "COBA",
     "CUBA",
     "HH",
@@ -52,9 +54,11 @@ __all__ = [
     "FixedTotal",
     "FromMatrix",
     "FromPairs",
+    "GABAa",
     "Gamma",
     "Gap",
     "Izhikevich",
+    "KineticNMDA",
     "LearningRule",
     "LogNormal",
     "MgBlock",

@@ -77,6 +77,10 @@ class Projection:
         self._check_continuous(plasticity)
         self.plasticity = plasticity
         self._check_plasticity()
+        own = synapse.transmission()
+        if own is not None and plasticity is not None:
+            raise ValueError(f"{self.name}: {synapse!r} says itself what a spike delivers, and takes no plasticity: use Expon or DualExpon")
+        self.plasticity = plasticity if own is None else own
         self._steps: Delays | None = None
         self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None

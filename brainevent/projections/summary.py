@@ -63,7 +63,7 @@ def summary(net) -> str:
     if len(synapses) > 1:
         lines += [*_table(synapses), ""]
     for projection in net.projections:
-        if projection.plasticity is not None:
+        if projection.plasticity is not None and projection.synapse.transmission() is None:
             what = "its weights learn, one a synapse" if projection.learns else "what a spike releases"
             lines.append(f"{projection.name}: {projection.plasticity!r} ({what})")
     for drive in net.drives:

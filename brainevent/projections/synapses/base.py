@@ -70,6 +70,10 @@ class Synapse(Parameters, abc.ABC):
     def affine(self, state: dict, V) -> tuple[Any, Any]:
         """`(offset, slope)` of the current that the state makes, in pA and nS."""
 
+    def transmission(self):
+        """A `Plasticity` that says what spikes deliver, where that depends on those before; None for the weight."""
+        return None
+
     def peak(self, weight: float, own: dict) -> float | None:
         """The peak change of V (mV) from one spike onto a neuron at rest whose plain parameters are `own`; None if that is not known, and
         then no weight is called odd.
