@@ -4,12 +4,12 @@ import brainstate
 import brainunit as u
 import numpy as np
 
-from . import spike_trains
 from .files import load_run, save_run
 from .parameters import describe
 from .plotting import plot_run
 from .population import Named, StateView, View, as_view
 from .recorder import KeptState
+from .spike_trains import correlations, counts, intervals, variation
 from .units import check_sign, scalar, steps_of
 
 
@@ -122,13 +122,13 @@ class Run:
     def isi(self, target):
         """`(intervals, ids)`: the interspike intervals in ms, by neuron, then time, and the neuron of each."""
         times, ids = self.spikes(target)
-        gaps, of = spike_trains.intervals(times.to_decimal(u.ms), ids)
+        gaps, of = intervals(times.to_decimal(u.ms), ids)
         return gaps * u.ms, of
 
     def cv(self, target) -> np.ndarray:
         """The coefficient of variation of the interspike intervals of each neuron, (n,); NaN with fewer than two intervals."""
         times, ids = self.spikes(target)
-        return spike_trains.variation(times.to_decimal(u.ms), ids, self._known(target).size)
+        return variation(times.to_decimal(u.ms), ids, self._known(target).size)
 
     def correlation(self, target, *, bin=5 * u.ms) -> np.ndarray:
         """Pearson's correlation coefficients of the spike counts of all pairs of neurons, (n, n); NaN where counts are constant.
@@ -139,7 +139,7 @@ class Run:
         """
         steps, ids = self._steps(target)
         width = self._bin_steps(bin)
-        return spike_trains.correlations(spike_trains.counts(steps, ids, self._known(target).size, width, max(1, self.n_steps // width)))
+        return correlations(counts(steps, ids, self._known(target).size, width, max(1, self.n_steps // width)))
 
     def spectrum(self, target, *, bin=1 * u.ms, segment=500 * u.ms):
         """`(frequencies, power)`: the power spectral density of the population rate, by Welch's method, in Hz and Hz^2 / Hz.
