@@ -158,7 +158,7 @@ class TimedArray(Current):
     >>> N = LIF(3, name="N")
     >>> pulse = TimedArray([0, 500, 0] * u.pA, dt=20 * u.ms)
     >>> Network(N).run(60 * u.ms, dt=0.1 * u.ms, inputs={N: pulse}).rate(N) > 0 * u.Hz
-    array(True)
+    True
     """
 
     values: Any

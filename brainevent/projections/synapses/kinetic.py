@@ -116,7 +116,7 @@ class AMPA(_Kinetic):
     >>> import brainunit as u
     >>> from brainevent.projections import AMPA
     >>> AMPA().shape(1.0).round(4)  # bound 1 ms after a spike
-    np.float64(0.6183)
+    np.float64(0.618)
     """
 
     alpha: Any = field(default_factory=lambda: 1.1 / u.ms)
