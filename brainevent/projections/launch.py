@@ -229,7 +229,7 @@ class Launches:
         """The external current into every neuron, float32 (n,)."""
         parts = []
         for population in self.schedule.populations:
-            current, _ = external.current(population, values, clock, {})
+            current, _ = external.current(population, values["inputs"], clock, {})
             parts.append(jnp.broadcast_to(jnp.asarray(0.0 if current is None else current, jnp.float32), (population.size,)))
         return self._joined(parts, jnp.float32)
 

@@ -68,6 +68,7 @@ class Network(brainstate.nn.Module):
         self.projections = [part for part in parts if isinstance(part, Projection)]
         self.drives = [part for part in parts if isinstance(part, PoissonInput)]
         self._dt: float | None = None
+        self._population_operands: dict[str, dict] = {}
         self._loops: dict = {}
         self._launches: dict = {}
         self._lock = threading.Lock()
@@ -222,6 +223,7 @@ class Network(brainstate.nn.Module):
                 part.check_step(number)
             rounded = [projection.rounded_delays(number) for projection in self.projections]
             self._dt = self.schedule.dt = number
+            self._population_operands = {p.label: jax.tree.map(jnp.asarray, p.operands(number)) for p in self.populations}
             for projection, steps in zip(self.projections, rounded):
                 if steps is not None:
                     projection.sort_delays(steps)
@@ -318,7 +320,7 @@ class Network(brainstate.nn.Module):
             self._set_dt(brainstate.environ.get_dt())
         external = External(inputs, self.populations, self.schedule.dt, traced=False)
         self._keep_noise(external)
-        values, tree = jax.tree.map(jnp.asarray, external.values), self._collect()
+        values, tree = self._values(external), self._collect()
         words = tree["kept"].pop("step")
         clock = Clock((words[0], words[1]), self.schedule.dt, in_era(root_of(self.seed), words[0]))
         tree = self.schedule.advance(tree, self._matrices, external, values, clock)
@@ -381,6 +383,10 @@ class Network(brainstate.nn.Module):
             warn_of_rounding(scalar(duration, u.ms, "duration"), self.schedule.dt, "duration")
         return round(steps)
 
+    def _values(self, external) -> dict:
+        """What the steps take beside states and synapses, as `Schedule.advance` does."""
+        return {"inputs": jax.tree.map(jnp.asarray, external.values), "populations": self._population_operands}
+
     def _launched(self, backend):
         """`(Launches, why)` for a backend that runs many steps in one launch, or None and why the network runs step by step."""
         if changed := [key for key in self._states if key.startswith("due.") and key not in self.schedule.due_keys()]:
@@ -412,7 +418,7 @@ class Network(brainstate.nn.Module):
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""
         loop, matrices = self._loop(external, recorder, backend)
-        operands, tree = (matrices, jax.tree.map(jnp.asarray, external.values)), jax.tree.map(jnp.copy, self._collect())
+        operands, tree = (matrices, self._values(external)), jax.tree.map(jnp.copy, self._collect())
         tree["kept"].pop("step")  # the loop counts by itself, within an era
         chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
         for tree in chunks:

@@ -205,12 +205,16 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
         """What a compiled loop depends on beside the population itself, as what a function of time computes."""
         return None
 
+    def operands(self, dt: float) -> dict[str, np.ndarray]:
+        """Arrays beside the states that a step of dt (ms) takes, by names that no state has: they would be constants of the program."""
+        return {}
+
     @abc.abstractmethod
     def advance(self, state: dict, synapses: list, external, clock) -> tuple[dict, Any]:
         """One step from t_n to t_n + dt: integrate, threshold, reset.
 
         Args:
-          state: the states at t_n, plain arrays.
+          state: the states at t_n, plain arrays, and the `operands`.
           synapses: `(synapse, its state)` pairs at t_n.
           external: the external current (pA), a scalar or one number a neuron, or None.
           clock: the step, its time and its random key.

@@ -145,13 +145,14 @@ class Schedule:
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
-    def advance(self, tree: dict, matrices: list, external: External, values: list, clock: Clock) -> dict:
+    def advance(self, tree: dict, matrices: list, external: External, values: dict, clock: Clock) -> dict:
         """One step: this is the order of everything.
 
         Args:
           tree: all states at t_n.
           matrices: a `building.Delivery` of each projection.
-          external, values: the external currents, and those of them that are operands.
+          external: the external currents.
+          values: those of them that are operands under `inputs`, and under `populations`, by label, the operands of each.
           clock: which step it is.
         """
         step = _Step(self, tree, clock)
@@ -186,9 +187,10 @@ class _Step:
             label = population.label
             inputs = [(s, self.synapses[i]) for i, (post, s) in enumerate(self.schedule.synapses) if post is population]
             inputs += gaps.get(label, [])
-            current, noise = external.current(population, values, self.clock, self.kept)
+            current, noise = external.current(population, values["inputs"], self.clock, self.kept)
             self.kept |= noise
-            new[label], self.spikes[label] = population.advance(self.neurons[label], inputs, current, self.clock)
+            state = self.neurons[label] | values["populations"][label]
+            new[label], self.spikes[label] = population.advance(state, inputs, current, self.clock)
         self.neurons = new
 
     def _gaps(self, matrices) -> dict[str, list]:

@@ -307,7 +307,8 @@ def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step():
     def loop(tree):
         def one(i, tree):
             clock = Clock((jnp.uint32(0), i.astype(jnp.uint32)), net.schedule.dt, root_of(0))
-            return net.schedule.advance(tree, net._matrices, External(None, net.populations, DT, traced=False), [], clock)
+            external = External(None, net.populations, DT, traced=False)
+            return net.schedule.advance(tree, net._matrices, external, net._values(external), clock)
 
         return jax.lax.fori_loop(0, 10, one, tree)
 

@@ -74,18 +74,21 @@ class SpikeSource(Population):
         if again < steps.size:
             warn(f"{self.owner}: {steps.size - again} spikes share a step with another of their neuron (dt = {dt:.6g} ms), and count once")
 
+    def _most(self, dt: float) -> int:
+        """The most spikes in one step."""
+        return int(np.unique(self._steps(dt), return_counts=True)[1].max(initial=0))
+
+    def operands(self, dt):
+        """The step and the neuron of each spike, and behind them as many that never come as a step reads at once."""
+        never = np.full(self._most(dt) + 1, 2**32 - 1, np.uint32)
+        steps = np.concatenate([self._steps(dt).astype(np.uint32), never])
+        return {"steps": steps, "ids": np.concatenate([self.ids, np.zeros(never.size, np.int32)])}
+
     def advance(self, state, synapses, external, clock):
         if external is not None:
             raise ValueError(f"inputs: {self!r} is a source and takes no current")
-        steps, silent = self._steps(clock.dt), jnp.zeros(self.size, bool)
-        if not steps.size:
-            return {}, silent
-        most = int(np.unique(steps, return_counts=True)[1].max())  # spikes in one step
-        never = np.full(most, np.uint32(2**32 - 1))
-        table = jnp.asarray(np.concatenate([steps.astype(np.uint32), never]))
-        ids = jnp.asarray(np.concatenate([self.ids, never.view(np.int32)]))
         high, now = clock.words
-        first = jnp.searchsorted(table, now, side="left")
-        at = first + jnp.arange(most)
-        here = jnp.where((table[at] == now) & (high == 0), ids[at], self.size)
-        return {}, silent.at[here].set(True, mode="drop")
+        at = jnp.searchsorted(state["steps"], now, side="left") + jnp.arange(self._most(clock.dt))
+        due = (state["steps"][at] == now) & (at < self.times.size) & (high == 0)
+        here = jnp.where(due, state["ids"][at], self.size)
+        return {}, jnp.zeros(self.size, bool).at[here].set(True, mode="drop")
