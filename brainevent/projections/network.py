@@ -15,6 +15,7 @@ from ..formats.jit_connectivity import JITConnectivity
 from .building import check_new, check_own, delivery_of, generator, numbered, populations_of, take_over, warn_of_odd_strength
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
 from .files import load_state, save_state
+from .graph import plot_graph
 from .guards import deep_copy, one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
@@ -26,7 +27,7 @@ from .recorder import Recorder
 from .recording import Run
 from .running import Chunks, kept_loop, not_finite, step_by_step
 from .schedule import Schedule, moved
-from .summary import summary
+from .summary import summary, summary_html
 from .units import check_sign, scalar, steps_of, warn_of_rounding
 from .values import flag
 
@@ -451,6 +452,13 @@ class Network(brainstate.nn.Module):
     def summary(self) -> str:
         """Populations, schedule, and for each projection synapses, bytes, format, path, and the size of one PSP."""
         return summary(self)
+
+    def plot(self, *, path: str | None = None):
+        """Draw the populations and the projections between them; see `graph.plot_graph`."""
+        return plot_graph(self, path=path)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
 
     def __getstate__(self):
         """What a copy or a pickle holds: no compiled loops and no lock, which it makes anew, and the values of the states."""

@@ -16,14 +16,15 @@ LINE = 0.145  # inches that a line of a label takes, with what keeps it from the
 LONGEST_NAME = 28
 
 
-def _pyplot():
+def pyplot():
+    """matplotlib.pyplot, imported when a picture is drawn."""
     import matplotlib.pyplot  # slow to import, and only needed here
 
     return matplotlib.pyplot
 
 
 @contextlib.contextmanager
-def _drawn(plt, figure, path, ours=True):
+def drawn_picture(plt, figure, path, ours=True):
     """Save the picture that the block draws. Pyplot keeps what is open: one of ours only if it is complete and was not saved."""
     done = False
     try:
@@ -43,7 +44,7 @@ def plot_run(run, views, *, labels=None, path=None):
     names = [view.label for view in views] if labels is None else list(labels)
     if len(names) != len(views):
         raise ValueError(f"plot: {len(names)} labels for {len(views)} populations: give one label each")
-    plt = _pyplot()
+    plt = pyplot()
     traces = _traces(run, views)
     labels = _labels(run, views, names)
     tall = LINE * sum(label.count("\n") + 1.3 for label in labels) + 0.3  # what the labels need
@@ -51,7 +52,7 @@ def plot_run(run, views, *, labels=None, path=None):
     figure, axes = plt.subplots(
         len(heights), 1, sharex=True, figsize=(9, 1.0 + sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
     )
-    with _drawn(plt, figure, path):
+    with drawn_picture(plt, figure, path):
         axes = axes[:, 0]
         _raster(axes[0], run, views, labels, heights[0] - 0.15)
         _rates(axes[1], run, views)
@@ -213,10 +214,10 @@ def plot_matrix(projection, *, path=None, ax=None):
       path: where to save the picture, or None.
       ax: matplotlib axes to draw into, or None for a new figure.
     """
-    plt = _pyplot()
+    plt = pyplot()
     ours = ax is None
     figure, ax = plt.subplots(figsize=(6, 5), layout="constrained") if ours else (ax.figure, ax)
-    with _drawn(plt, figure, path, ours):
+    with drawn_picture(plt, figure, path, ours):
         pre, post = (np.asarray(ids) for ids in projection.matrix.coordinates())
         weights = projection.matrix.per_synapse()
         every = max(1, -(-pre.size // MOST_SYNAPSES))

@@ -1,4 +1,6 @@
-"""The text of `Network.summary()`."""
+"""The text of `Network.summary()`, and the same for notebooks."""
+
+import html
 
 from ..core import path_choice
 
@@ -30,38 +32,35 @@ def _psp(projection) -> str:
     return "-" if psp is None else f"{psp:.3g} mV"
 
 
-def summary(net) -> str:
-    """Populations, the schedule, and the projections of a network, as text."""
-    populations: list[tuple] = [("population", "model", "size", "states")]
-    populations += [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
-    projections: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
-    for projection in net.projections:
-        counts = path_choice.describe_counts(projection.path, projection.path_counts)
-        kind = type(projection.matrix).__name__
-        projections.append(
-            (
-                projection.name,
-                f"{projection.n_synapses:,}",
-                kind,
-                _memory(net, projection),
-                projection.delay_text(),
-                _psp(projection),
-                counts,
-            )
-        )
-    synapses: list[tuple] = [("synapse", "onto", "shared by")]
+def _populations(net) -> list[tuple]:
+    rows = [(p.label, type(p).__name__, p.size, " ".join(p.state_units)) for p in net.populations]
+    return [("population", "model", "size", "states"), *rows]
+
+
+def _projections(net) -> list[tuple]:
+    rows: list[tuple] = [("projection", "synapses", "format", "memory", "delay", "one PSP", "path")]
+    for p in net.projections:
+        counts = path_choice.describe_counts(p.path, p.path_counts)
+        rows.append((p.name, f"{p.n_synapses:,}", type(p.matrix).__name__, _memory(net, p), p.delay_text(), _psp(p), counts))
+    return rows
+
+
+def _synapses(net) -> list[tuple]:
+    rows: list[tuple] = [("synapse", "onto", "shared by")]
     for index, (population, synapse) in enumerate(net.schedule.synapses):
         users = [part for part in (*net.projections, *net.drives) if net.schedule.synapse_of(part) == index]
-        synapses.append((str(synapse), population.label, len(users)))
-    total = sum(p.n_synapses for p in net.projections)
-    neurons = sum(p.size for p in net.populations)
-    step = "set by run" if net.dt is None else f"{net.dt}"
-    lines = [f"Network: {neurons:,} neurons, {total:,} synapses, seed {net.seed}, dt {step}", ""]
-    lines += [*_table(populations), ""]
-    if net.projections:
-        lines += [*_table(projections), ""]
-    if len(synapses) > 1:
-        lines += [*_table(synapses), ""]
+        rows.append((str(synapse), population.label, len(users)))
+    return rows
+
+
+def _head(net) -> str:
+    total, neurons = sum(p.n_synapses for p in net.projections), sum(p.size for p in net.populations)
+    return f"Network: {neurons:,} neurons, {total:,} synapses, seed {net.seed}, dt {'set by run' if net.dt is None else net.dt}"
+
+
+def _notes(net) -> list[str]:
+    """What is plastic, what drives, the order of a step, and how steps follow each other."""
+    lines = []
     for projection in net.projections:
         if projection.plasticity is not None and projection.synapse.transmission() is None:
             what = "its weights learn, one a synapse" if projection.learns else "what a spike releases"
@@ -70,6 +69,25 @@ def summary(net) -> str:
         lines.append(f"{drive!r} through {drive.synapse!r}, {drive.weight:.4g} {drive.synapse.unit} a spike")
     order = ["integrate " + ", ".join(p.label for p in net.populations)]
     order += ["decay synapses", "threshold", "deliver " + (", ".join(p.name for p in net.projections) or "nothing"), "reset", "record"]
-    lines.append("each step: " + " > ".join(order))
-    lines += filter(None, [net.loop_words()])
-    return "\n".join(lines)
+    return [*lines, "each step: " + " > ".join(order), *filter(None, [net.loop_words()])]
+
+
+def _tables(net) -> list[list[tuple]]:
+    return [rows for rows in (_populations(net), _projections(net), _synapses(net)) if len(rows) > 1]
+
+
+def summary(net) -> str:
+    """Populations, the schedule, and the projections of a network, as text."""
+    tables = [line for rows in _tables(net) for line in (*_table(rows), "")]
+    return "\n".join([_head(net), "", *tables, *_notes(net)])
+
+
+def summary_html(net) -> str:
+    """The same for a notebook."""
+
+    def row(cells, tag):
+        return "<tr>" + "".join(f'<{tag} style="text-align: left">{html.escape(str(cell))}</{tag}>' for cell in cells) + "</tr>"
+
+    tables = [f"<table>{row(rows[0], 'th')}{''.join(row(cells, 'td') for cells in rows[1:])}</table>" for rows in _tables(net)]
+    notes = [f"<div>{html.escape(line)}</div>" for line in _notes(net)]
+    return "".join([f"<div><b>{html.escape(_head(net))}</b></div>", *tables, *notes])

@@ -5,7 +5,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from brainevent.projections import LIF, Delta, FixedProb, Network, Projection
 from brainevent.projections.recording import Run
@@ -150,3 +150,39 @@ def test_a_figure_of_the_users_own_stays_open(tmp_path):
     figure, ax = plt.subplots()
     assert projection.plot_matrix(ax=ax, path=str(tmp_path / "matrix.png")) is figure
     assert plt.get_fignums() == [figure.number]
+
+
+# -- the graph of a network, and its summary in a notebook ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 16])
+def test_a_graph_shows_every_population_and_projection(n, tmp_path):
+    """Names and sizes stand in circles that do not overlap; each projection is an arrow, with its synapses where there is room."""
+    populations = [LIF(10 + i, name=f"P{i}") for i in range(n)]
+    projections = [
+        Projection(pre, FixedProb(0.9, weight=(-1) ** i * u.mV), Delta(), post)
+        for i, pre in enumerate(populations)
+        for post in (populations[0], populations[i - 1])
+    ]
+    net = Network(*projections)
+    figure = net.plot()
+    (ax,) = figure.axes
+    texts = {text.get_text() for text in ax.texts}
+    assert {f"P{i}\nLIF\n{10 + i}" for i in range(n)} <= texts
+    circles = [(np.array(patch.center), patch.radius) for patch in ax.patches if isinstance(patch, plt.Circle)]
+    assert len(circles) == n
+    for k, (at, radius) in enumerate(circles):
+        assert all(np.linalg.norm(at - other) > 2 * radius for other, _ in circles[:k])
+    arrows = [text for text in ax.texts if isinstance(text, Annotation) and text.arrow_patch is not None]
+    assert len(arrows) == 2 * n
+    assert net.plot(path=str(tmp_path / "graph.png")) is not None and (tmp_path / "graph.png").stat().st_size > 5_000
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_a_network_shows_itself_in_a_notebook():
+    A, B = LIF(3, name="A<b>"), LIF(4, name="B")
+    net = Network(Projection(A, FixedProb(0.9, weight=1 * u.mV), Delta(), B))
+    html = net._repr_html_()
+    assert html.count("<table>") == 3 and "A&lt;b&gt; -&gt; B" in html and "<b>" not in html.replace("<b>Network", "")
+    for line in net.summary().splitlines()[-1:]:
+        assert line.replace("<", "&lt;").replace(">", "&gt;") in html

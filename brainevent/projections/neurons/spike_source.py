@@ -70,7 +70,7 @@ class SpikeSource(Population):
             raise ValueError(f"{self.owner}: times hold {self.times[0]:.6g} ms, before the first step ends: give at least dt = {dt:.6g} ms")
         if steps.size:
             warn_of_rounding(self.times, dt, f"{self.owner}: times")
-        again = np.unique(np.stack([steps, self.ids]), axis=1).shape[1]
+        again = np.unique(steps * self.size + self.ids).size
         if again < steps.size:
             warn(f"{self.owner}: {steps.size - again} spikes share a step with another of their neuron (dt = {dt:.6g} ms), and count once")
 
