@@ -1,5 +1,7 @@
 """`Run`: the result of a run, its spikes, rates and states."""
 
+import itertools
+
 import brainstate
 import brainunit as u
 import numpy as np
@@ -219,6 +221,47 @@ class Run:
           The matplotlib figure (closed already if it was saved).
         """
         return plot_run(self, [self._known(target) for target in targets], labels=labels, path=path)
+
+    def to_dataframe(self, *targets):
+        """The spikes as a table with the columns population, neuron and `time (ms)`, one row a spike (needs pandas).
+
+        Args:
+          targets: populations, slices or names; all that were recorded if left out. Neurons are counted from the start of a slice.
+        """
+        import pandas  # pyright: ignore[reportMissingImports]
+
+        views = [self._known(target) for target in targets or self._spikes]
+        found = [(view.label, *self.spikes(view)) for view in views]
+        columns: dict = {"population": np.repeat([label for label, *_ in found], [ids.size for *_, ids in found])}
+        columns["neuron"] = np.concatenate([ids for *_, ids in found]) if found else np.zeros(0, np.int32)
+        columns["time (ms)"] = np.concatenate([times.to_decimal(u.ms) for _, times, _ in found]) if found else np.zeros(0)
+        return pandas.DataFrame(columns)
+
+    def to_neo(self):
+        """A `neo.Block` of one segment, for elephant and its like (needs neo): a spike train for each neuron whose spikes were recorded, an
+        analog signal for each state. Trains are annotated with `population` and `neuron`, signals named as in `states`.
+        """
+        import neo  # pyright: ignore[reportMissingImports]
+        import quantities  # pyright: ignore[reportMissingImports]
+
+        start, stop = self.first_step * self.dt * quantities.ms, (self.first_step + self.n_steps) * self.dt * quantities.ms
+        block, segment = neo.Block(), neo.Segment()
+        block.segments.append(segment)
+        for label in self._spikes:
+            times, ids = self.spikes(label)
+            order = np.argsort(ids, kind="stable")
+            bounds = np.searchsorted(ids[order], np.arange(self.sizes[label] + 1))
+            sorted_times = np.minimum(times.to_decimal(u.ms)[order], float(stop))
+            for neuron, (first, last) in enumerate(itertools.pairwise(bounds)):
+                own = sorted_times[first:last] * quantities.ms
+                segment.spiketrains.append(neo.SpikeTrain(own, t_start=start, t_stop=stop, population=label, neuron=neuron))
+        for key, values in self._states.items():
+            unit, period = u.get_unit(values), self._every.get(key, 1) * self.dt * quantities.ms
+            named = quantities.dimensionless if unit.is_unitless else str(unit).replace(" ", "")
+            first = float(self.times_of(key).to_decimal(u.ms)[0]) * quantities.ms if len(values) else start
+            signal = neo.AnalogSignal(np.asarray(u.get_mantissa(values)), units=named, sampling_period=period, t_start=first, name=key)
+            segment.analogsignals.append(signal)
+        return block
 
     def save(self, path):
         """Write everything to a compressed .npz, whole or not at all; `Run.load` reads it, as does numpy.

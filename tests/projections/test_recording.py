@@ -294,6 +294,26 @@ def test_thinned_states_go_into_files_and_pictures(tmp_path):
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
+def test_tables_and_neo():
+    """The same spikes and states in a table of pandas and in a block of neo, where these are installed."""
+    net, N, projection = plastic()
+    net.run(3 * u.ms, progress=False)
+    run = net.run(20 * u.ms, record=[N.spikes, N.V, Every(2 * u.ms, projection.weight_state)], progress=False)
+    times, ids = run.spikes(N)
+    frame = pytest.importorskip("pandas") and run.to_dataframe()
+    np.testing.assert_array_equal(frame["neuron"], ids)
+    np.testing.assert_array_equal(frame["time (ms)"], times.mantissa)
+    assert set(frame["population"]) == {"N"} and len(run.to_dataframe(N[:2])) == (ids < 2).sum() > 0
+    segment = pytest.importorskip("neo") and run.to_neo().segments[0]
+    assert len(segment.spiketrains) == 5
+    for train in segment.spiketrains:
+        np.testing.assert_allclose(train.rescale("ms").magnitude, times.mantissa[ids == train.annotations["neuron"]])
+    V, weights = segment.analogsignals
+    np.testing.assert_array_equal(V.magnitude, run.state(N.V).mantissa)
+    np.testing.assert_allclose(weights.times.rescale("ms").magnitude, run.times_of(projection.weight_state).mantissa)
+    assert str(V.dimensionality) == "mV" and weights.name == "S -> N.weight"
+
+
 # -- Ctrl-C and the bar ---------------------------------------------------------------------------------------------------------
 
 
