@@ -15,8 +15,8 @@ from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay, by_delay
 from .distributions import Distribution
+from .fits import check_continuous, check_delay, check_plasticity
 from .parameters import describe, digest, with_unit
-from .plasticity.base import Plasticity
 from .plotting import plot_matrix
 from .population import as_view
 from .recorder import KeptState
@@ -72,15 +72,12 @@ class Projection:
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
         if not isinstance(weight, Distribution):
             self._plain(weight)
-        self._delay = Delay.given(delay, f"{self.name}: delay")
-        self._check_delay(self._delay)
-        self._check_continuous(plasticity)
         self.plasticity = plasticity
-        self._check_plasticity()
-        own = synapse.transmission()
-        if own is not None and plasticity is not None:
-            raise ValueError(f"{self.name}: {synapse!r} says itself what a spike delivers, and takes no plasticity: use Expon or DualExpon")
-        self.plasticity = plasticity if own is None else own
+        check_plasticity(self)
+        check_continuous(self)
+        self._delay = Delay.given(delay, f"{self.name}: delay")
+        check_delay(self, self._delay)
+        self.plasticity = synapse.transmission() if plasticity is None else plasticity
         self._steps: Delays | None = None
         self._counted: dict[int, np.ndarray] = {}
         self.network: Any = None
@@ -111,44 +108,6 @@ class Projection:
             raise ValueError(f"{self.name}: the matrix has shape {shape}, expected (n_pre, n_post) = ({self.pre.size}, {self.post.size})")
         return (None, connectivity) if isinstance(connectivity, Connectivity) else (FromMatrix(connectivity), None)
 
-    def _check_delay(self, delay: Delay):
-        """Raise if every synapse is to have a delay of its own and the format has no place for them."""
-        word = self.rule.format if self.rule is not None else "jit" if isinstance(self._matrix, JITConnectivity) else "auto"
-        if delay.each and self.path == "dense":
-            raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
-        if delay.each and word not in ("auto", "csr", "fixed"):
-            raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
-
-    def _check_continuous(self, plasticity):
-        """Raise if synapses that act without spikes are to have what only spikes have, or a neuron without V at an end."""
-        if not self.synapse.continuous:
-            return
-        if plasticity is not None or not self._delay.one or self._delay.times:
-            word = "delay" if plasticity is None else "plasticity"
-            raise ValueError(f"{self.name}: {self.synapse!r} acts without spikes, and has no {word}: leave it out")
-        if self.path == "event":
-            raise ValueError(f'{self.name}: {self.synapse!r} acts without spikes, so there is no path="event": use path="auto"')
-        for view in (self.pre, self.post):
-            if "V" not in view.population.state_units:
-                raise TypeError(f"{self.name}: {self.synapse!r} joins two voltages, and {view.population!r} has no V")
-
-    def _check_plasticity(self):
-        """Raise unless the plasticity is one, and goes with the format, the path and the delays."""
-        plasticity, what = self.plasticity, f"{self.name}: plasticity"
-        if plasticity is None:
-            return
-        if not isinstance(plasticity, Plasticity):
-            hint = ": write PairSTDP(), with brackets" if isinstance(plasticity, type) else ", as TsodyksMarkram() or PairSTDP()"
-            raise TypeError(f"{what} is {describe(plasticity)}, expected plasticity{hint}")
-        drawn = isinstance(self._matrix, JITConnectivity) or (self.rule is not None and self.rule.format == "jit")
-        if plasticity.learns and drawn:
-            raise ValueError(f'{what} changes weights, but those of format="jit" are drawn anew whenever a neuron spikes: use format="csr"')
-        if plasticity.learns and self.path == "dense":
-            raise ValueError(f'{what} changes weights, which path="dense" would have twice: use path="event" or "auto"')
-        if plasticity.learns and self._delay.each:
-            raise ValueError(f"{what} changes weights, and the delay is one a synapse: give one delay, or one a pre neuron")
-        plasticity.check(self)
-
     def seed_words(self) -> str:
         """What the random numbers of this projection are keyed by, besides the network's seed.
 
@@ -177,7 +136,7 @@ class Projection:
     def fitting(self, delay: Delay) -> Delay:
         """A delay that fits the number of synapses, or an error."""
         delay = delay.fitted(self.pre.size, self.n_stored)
-        self._check_delay(delay)
+        check_delay(self, delay)
         return delay
 
     @property
@@ -338,7 +297,7 @@ class Projection:
     @delay.setter
     def delay(self, value):
         delay = Delay.given(value, f"{self.name}: delay")
-        self._check_delay(delay)
+        check_delay(self, delay)
         if self.network is None:
             self._delay = delay
         else:

@@ -77,6 +77,8 @@ def test_spikes_of_the_same_neurons_arrive_as_before():
     assert np.argmax(V) == 10 and V.max() == pytest.approx(1, abs=1e-4)
     spikes.delay = 2 * u.ms
     assert "Gap" in net.summary()
+    with pytest.raises(ValueError, match="acts without spikes, and has no delay"):
+        next(p for p in net.projections if p is not spikes).delay = 1 * u.ms
 
 
 @pytest.mark.parametrize(

@@ -530,4 +530,6 @@ def test_delays_stay_while_spikes_are_under_way():
     net.reset()
     projection.delay = 3 * u.ms
     assert projection.delay == 3 * u.ms
+    with pytest.raises(ValueError, match="the delay is one a synapse: give one delay, or one a pre neuron"):
+        projection.delay = Normal(3 * u.ms, 1 * u.ms)
     net.run(1 * u.ms, progress=False)

@@ -1,0 +1,53 @@
+"""Which parts of a projection go together: its synapse, delay, plasticity, format and path."""
+
+from ..formats.jit_connectivity import JITConnectivity
+from .delays import Delay
+from .parameters import describe
+from .plasticity.base import Plasticity
+
+
+def check_delay(projection, delay: Delay):
+    """Raise if synapses are to have delays of their own where these have no place, or any where nothing is under way."""
+    if projection.synapse.continuous and (not delay.one or delay.times):
+        raise ValueError(f"{projection.name}: {projection.synapse!r} acts without spikes, and has no delay: leave it out")
+    if delay.each and projection.learns:
+        what = f"{projection.name}: plasticity"
+        raise ValueError(f"{what} changes weights, and the delay is one a synapse: give one delay, or one a pre neuron")
+    word = projection.rule.format if projection.rule is not None else "jit" if isinstance(projection._matrix, JITConnectivity) else "auto"
+    if delay.each and projection.path == "dense":
+        raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
+    if delay.each and word not in ("auto", "csr", "fixed"):
+        raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
+
+
+def check_continuous(projection):
+    """Raise if synapses that act without spikes are to have what only spikes have, or a neuron without V at an end."""
+    if not projection.synapse.continuous:
+        return
+    if projection.plasticity is not None:
+        raise ValueError(f"{projection.name}: {projection.synapse!r} acts without spikes, and has no plasticity: leave it out")
+    if projection.path == "event":
+        raise ValueError(f'{projection.name}: {projection.synapse!r} acts without spikes, so there is no path="event": use path="auto"')
+    for view in (projection.pre, projection.post):
+        if "V" not in view.population.state_units:
+            raise TypeError(f"{projection.name}: {projection.synapse!r} joins two voltages, and {view.population!r} has no V")
+
+
+def check_plasticity(projection):
+    """Raise unless the plasticity is one, and goes with the synapse, the format and the path."""
+    plasticity, what = projection.plasticity, f"{projection.name}: plasticity"
+    if plasticity is None:
+        return
+    if not isinstance(plasticity, Plasticity):
+        hint = ": write PairSTDP(), with brackets" if isinstance(plasticity, type) else ", as TsodyksMarkram() or PairSTDP()"
+        raise TypeError(f"{what} is {describe(plasticity)}, expected plasticity{hint}")
+    drawn = isinstance(projection._matrix, JITConnectivity) or (projection.rule is not None and projection.rule.format == "jit")
+    if plasticity.learns and drawn:
+        raise ValueError(f'{what} changes weights, but those of format="jit" are drawn anew whenever a neuron spikes: use format="csr"')
+    if plasticity.learns and projection.path == "dense":
+        raise ValueError(f'{what} changes weights, which path="dense" would have twice: use path="event" or "auto"')
+    if projection.synapse.transmission() is not None:
+        raise ValueError(
+            f"{projection.name}: {projection.synapse!r} says itself what a spike delivers, and takes no plasticity: use Expon or DualExpon"
+        )
+    plasticity.check(projection)
