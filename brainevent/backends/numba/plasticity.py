@@ -48,7 +48,7 @@ def learn_lines(rule, A, w, spikes, own, other, *, axis, places, readers):
         text = function_text(scalar_program(rule, w.dtype, len(own), len(other)), len(own))
     except UnknownPrimitive as error:
         warnings.warn(
-            f"a plasticity rule takes `{error}`, which has no compiled kernel: every synapse is looked at in each step", stacklevel=2
+            f"a learning rule takes `{error}`, which has no compiled kernel: every synapse is looked at in each step", stacklevel=2
         )
         return learned(rule, A, w, spikes, own, other, axis, places)
     size = np.array([A.shape[1 - axis]], np.int64)
