@@ -252,7 +252,7 @@ class Launches:
                     when,
                     recorder.rows,
                 )
-                buffers = {key: self._recorded(bits, population) for key, population in recorder.bits.items()}
+                buffers = {key: self._recorded(bits, population) for key, population in (recorder.bits or {}).items()}
             else:
 
                 def body(row, carry):

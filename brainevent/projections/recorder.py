@@ -265,10 +265,10 @@ class Recorder:
         return not any(column.kept for column in self.columns.values())
 
     @property
-    def bits(self) -> dict:
+    def bits(self) -> dict | None:
         """The populations whose spikes are recorded as bits, by key; None unless nothing else is recorded."""
         found = {key: column.population for key, column in self.columns.items() if isinstance(column, SpikeBits)}
-        return found if len(found) == len(self.columns) else None  # type: ignore[return-value]
+        return found if len(found) == len(self.columns) else None
 
     def buffers(self, first: int = 0):
         """Empty buffers on the device, for steps from one on."""
