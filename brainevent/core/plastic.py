@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .updates import _choose
+from .updates import Arrivals, _choose, arrived
 
 
 class Resources(NamedTuple):
@@ -84,52 +84,106 @@ def released(resources: Resources, sent, A, w, spikes, place, kinetics: Kinetics
     return Resources(used, left, jnp.where(spikes, place, resources.last)), sent
 
 
-def learn(rule: Callable, A, w, spikes, own: tuple, other: tuple, *, axis: int, places=None, readers: tuple = ()):
-    """Change the weights of every synapse of a neuron that spiked: `w = rule(w, own, other)`.
+def remember(ring, trace, place):
+    """Write a trace, floats (n,), into the slot of this step of a ring, (slots, n), a power of two; in place where the backend can."""
+    return _remember(_choose("remember", dtype=ring.dtype), ring, trace, place)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _remember(run, ring, trace, place):
+    return run(ring, trace, place)
+
+
+@_remember.defjvp
+def _remember_jvp(run, primals, tangents):
+    d_ring, d_trace, _ = tangents
+    return _remember(run, *primals), remembered(d_ring, d_trace, primals[2])
+
+
+def remembered(ring, trace, place):
+    """The same by plain indexing, with the derivatives of it."""
+    return ring.at[place & (ring.shape[0] - 1)].set(trace)
+
+
+class Past(NamedTuple):
+    """How long the spikes that act now were under way: `steps`, unsigned integers (nse,), over each synapse of a connectivity, as it orders
+    them; `place`, int32 scalar, the number of this step, modulo 2^32.
+    """
+
+    steps: Any
+    place: Any
+
+
+def learn(
+    rule: Callable, A, values: tuple, spikes, own: tuple, other: tuple, shared: tuple = (), *, axis: int, places=None, past=None, readers=()
+):
+    """Change the values of every synapse of a neuron that spiked: `values = rule(values, own, other, shared)`.
 
     Args:
-      rule: a function of numbers: a weight, a tuple of the traces of the neuron that spiked, and of those of the neuron at the other end.
-        It is traced; equal rules must be the same object, or compare equal.
+      rule: a function of numbers: a tuple of the values of a synapse, its weight first; tuples of the traces of the neuron that spiked, and
+        of those of the neuron at the other end; what all share. It returns a tuple of values. It is traced; equal rules must be the same
+        object, or compare equal.
       A: a connectivity without weights, whose lines are those of `axis`.
-      w: its weights, plain floats (nse,); updated in place where the backend can.
-      spikes: bool (A.shape[axis],).
-      own: floats (A.shape[axis],) each. other: floats (A.shape[1 - axis],) each.
+      values: floats (nse,) each; updated in place where the backend can.
+      spikes: bool (A.shape[axis],); or `Arrivals`, over the synapses of A, whose axis is then 0.
+      own: floats (A.shape[axis],) each. other: floats (A.shape[1 - axis],) each. Where synapses have delays of their own, those of the pre
+        neurons are rings, (slots, n_pre), a power of two of slots, more than one step longer than the longest delay: their values at the
+        end of each step, this one among them. As `own`, those at the end of the step before the spike was sent are taken.
+      shared: float scalars.
       axis: 0 if `spikes` are of the pre neurons, 1 if of the post neurons.
-      places: where in `w` the weight of each synapse stands, integers (nse,); None if they stand in order.
-      readers: arrays that were computed from `w` as it was: a reason to come after what computed them, so that nothing is copied.
+      places: where in the values those of each synapse stand, integers (nse,); None if they stand in order.
+      past: a `Past`, where `other` are rings.
+      readers: arrays that were computed from the values as they were: a reason to come after what computed them, so that nothing is copied.
 
     Returns:
-      The new weights.
+      The new values.
     """
-    return _learn(_choose("learn", A, w.dtype), rule, axis, A, w, spikes, own, other, places, readers)
+    run, first, values = _choose("learn", A, values[0].dtype), None, tuple(jnp.asarray(value) for value in values)
+    shared = tuple(jnp.asarray(number, values[0].dtype) for number in shared)
+    if isinstance(spikes, Arrivals):
+        first, spikes = spikes.first, spikes._replace(first=None)  # type: ignore[arg-type]
+    return _learn(run, rule, axis, first, A, values, spikes, own, other, shared, places, past, readers)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _learn(run, rule, axis, A, w, spikes, own, other, places, readers):
-    return run(rule, A, w, spikes, own, other, axis=axis, places=places, readers=readers)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def _learn(run, rule, axis, first, A, values, spikes, own, other, shared, places, past, readers):
+    spikes = spikes if first is None else spikes._replace(first=first)
+    return run(rule, A, values, spikes, own, other, shared, axis=axis, places=places, past=past, readers=readers)
 
 
 @_learn.defjvp
-def _learn_jvp(run, rule, axis, primals, tangents):
-    A, w, spikes, own, other, places, _ = primals
-    d_values = tangents[1], tangents[3], tangents[4]
+def _learn_jvp(run, rule, axis, first, primals, tangents):
+    A, values, spikes, own, other, shared, places, past, _ = primals
+    spikes = spikes if first is None else spikes._replace(first=first)
+    d_values = tangents[1], *tangents[3:6]
 
-    def plain(w, own, other):
-        return learned(rule, A, w, spikes, own, other, axis, places)
+    def plain(values, own, other, shared):
+        return learned(rule, A, values, spikes, own, other, shared, axis, places, past)
 
-    return _learn(run, rule, axis, *primals), jax.jvp(plain, (w, own, other), d_values)[1]
+    return _learn(run, rule, axis, first, *primals), jax.jvp(plain, (values, own, other, shared), d_values)[1]
 
 
-def learned(rule: Callable, A, w, spikes, own: tuple, other: tuple, axis: int, places):
+def learned(rule: Callable, A, values: tuple, spikes, own: tuple, other: tuple, shared: tuple, axis: int, places, past):
     """The same for all synapses at once, with the derivatives of it."""
     of, ends = A.lines(), A.indices.reshape(-1)
     places = slice(None) if places is None else places
-    before = w[places]
-    after = jax.vmap(rule)(before, tuple(trace[of] for trace in own), tuple(trace[ends] for trace in other))
-    return w.at[places].set(jnp.where(spikes[of], after, before))
+    before = tuple(value[places] for value in values)
+    if isinstance(spikes, Arrivals):
+        fired = arrived(A, spikes)
+        own = _sent(own, spikes.delays.steps, spikes.place - 1, of)
+    else:
+        fired, own = spikes[of], tuple(trace[of] for trace in own)
+    other = tuple(trace[ends] for trace in other) if past is None else _sent(other, past.steps, past.place, ends)
+    after = jax.vmap(rule, in_axes=(0, 0, 0, None))(before, own, other, shared)
+    return tuple(v.at[places].set(jnp.where(fired, new, old)) for v, new, old in zip(values, after, before))
 
 
-def scalar_program(rule: Callable, dtype, n_own: int, n_other: int):
-    """The jaxpr of a rule on numbers of one dtype, and how many traces of either end it takes: what a backend makes code of."""
+def _sent(rings: tuple, steps, place, ids):
+    """The traces of neurons as they were when what acts now was sent."""
+    return tuple(ring[(place - steps.astype(jnp.int32)) & (ring.shape[0] - 1), ids] for ring in rings)
+
+
+def scalar_program(rule: Callable, dtype, *counts: int):
+    """The jaxpr of a rule on numbers of one dtype, of so many values, traces of either end, and numbers that all share."""
     number = jax.ShapeDtypeStruct((), dtype)
-    return jax.make_jaxpr(rule)(number, (number,) * n_own, (number,) * n_other)
+    return jax.make_jaxpr(rule)(*((number,) * count for count in counts))

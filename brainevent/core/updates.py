@@ -5,7 +5,7 @@ step reads, so that XLA never has a reason to copy. Everywhere else plain XLA do
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -212,6 +212,67 @@ def add_later(ring, A, delays: Delays, spikes, place, window):
     row, col = A.coordinates()
     weights = spikes[window[0] : window[1]][row] * A.data.reshape(-1)
     return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
+
+
+class Arrivals(NamedTuple):
+    """The spikes that arrive in a step over synapses with delays of their own.
+
+    spikes: bool (n_pre,), those of this step. delays: of every synapse of a connectivity, as it orders them. bits: uint8 (slots,
+    packed_size(n)), the last spikes of a population, a power of two of slots, more than the longest delay; this step's are among them.
+    first: which neuron of it is the first of the n_pre. place: int32 scalar, the number of this step, modulo 2^32.
+    """
+
+    spikes: Any
+    delays: Delays
+    bits: Any
+    first: int
+    place: Any
+
+
+def arrive(target, counts, A, arrivals: Arrivals, *, decay=None, window):
+    """`deposit` for spikes that arrive over synapses with delays of their own, with the weights that these have now.
+
+    Args:
+      target, counts, decay: as for `deposit`.
+      A: a connectivity by row, with a plain weight for each synapse.
+      window: `(post_start, post_stop)`, the slice of the post population that A connects to.
+
+    Returns:
+      `(target, counts)`.
+    """
+    return _arrive(_choose("arrive", A, target.dtype), arrivals.first, window, target, counts, A, arrivals._replace(first=None), decay)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _arrive(run, first, window, target, counts, A, arrivals, decay):
+    return run(target, counts, A, arrivals._replace(first=first), decay=decay, window=window)
+
+
+@_arrive.defjvp
+def _arrive_jvp(run, first, window, primals, tangents):
+    """Linear in the target and in the weights."""
+    target, counts, A, arrivals, decay = primals
+    d_target, _, d_A, _, d_decay = tangents
+
+    def plain(target, A, decay):
+        return add_arrived(target, A, arrivals._replace(first=first), decay, window)
+
+    tangent = jax.jvp(plain, (target, A, decay), (d_target, d_A, d_decay))[1]
+    return _arrive(run, first, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
+
+
+def add_arrived(target, A, arrivals: Arrivals, decay, window):
+    """The same by plain indexing, with the derivatives of it."""
+    target = target if decay is None else target * jnp.asarray(decay, target.dtype)
+    arriving = jnp.where(arrived(A, arrivals), A.data.reshape(-1), 0)
+    return target.at[window[0] + A.coordinates()[1]].add(arriving)
+
+
+def arrived(A, arrivals: Arrivals):
+    """Over which synapses of a connectivity a spike arrives, bool (nse,)."""
+    ids, bits = arrivals.first + A.lines(), arrivals.bits
+    sent = (arrivals.place - arrivals.delays.steps.astype(jnp.int32)) & (bits.shape[0] - 1)
+    return (bits[sent, ids >> 3] >> (ids & 7).astype(jnp.uint8)) & 1 != 0
 
 
 def collect(target, ring, place, *, decay=None):

@@ -10,9 +10,6 @@ def check_delay(projection, delay: Delay):
     """Raise if synapses are to have delays of their own where these have no place, or any where nothing is under way."""
     if projection.synapse.continuous and (not delay.one or delay.times):
         raise ValueError(f"{projection.name}: {projection.synapse!r} acts without spikes, and has no delay: leave it out")
-    if delay.each and projection.learns:
-        what = f"{projection.name}: plasticity"
-        raise ValueError(f"{what} changes weights, and the delay is one a synapse: give one delay, or one a pre neuron")
     word = projection.rule.format if projection.rule is not None else "jit" if isinstance(projection._matrix, JITConnectivity) else "auto"
     if delay.each and projection.path == "dense":
         raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')

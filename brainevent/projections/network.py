@@ -99,11 +99,21 @@ class Network(brainstate.nn.Module):
     def _hold_weights(self, projection):
         """Make the weights of a projection that learns a state."""
         if projection.learns:
-            self._keep({self.schedule.plastic_key(projection, "w"): projection.hand_over_weights()})
+            values = projection.plasticity.with_weights(self._plastic(projection), projection.hand_over_weights())
+            self._keep({self.schedule.plastic_key(projection, name): value for name, value in values.items()})
+
+    def _plastic(self, projection) -> dict:
+        """The states of the plasticity of a projection, by name."""
+        return {name: state.value for name, state in self.schedule.plastic(projection, self._states).items()}
+
+    def reorder_weights(self, projection, order):
+        """Store the weights of a projection that learns in another order of its synapses."""
+        key = self.schedule.plastic_key(projection, "w")
+        self._keep({key: self._states[key].value[order]})
 
     def learned_weights(self, projection):
         """The weights of a projection that learns, plain numbers (n_synapses,), as they are stored."""
-        return self._states[self.schedule.plastic_key(projection, "w")].value
+        return projection.plasticity.weights(self._plastic(projection))
 
     @property
     def synapses(self):
@@ -135,6 +145,7 @@ class Network(brainstate.nn.Module):
             delay = projection.fitting(delay)
             if self._dt is not None:
                 delay.check_step(self._dt)
+            if self._dt is not None and self.first_step:
                 kept = {key: state.value for key, state in self._states.items()}
                 self._keep(self.schedule.under_way(kept, self._matrices, projection.pre.population, self.first_step))
             projection.take_delay(delay, self._dt)

@@ -328,6 +328,8 @@ class Projection:
         order, self._steps = by_delay(self.matrix, self.stored(steps))
         self._order.follow(self.matrix, order, needed=not self._delay.drawn)
         self._matrix = self._matrix.reordered_within_lines(order)
+        if self.learns and self.network is not None:
+            self.network.reorder_weights(self, order)
 
     @property
     def delays(self) -> Delays | None:
@@ -347,6 +349,13 @@ class Projection:
     def each_delayed(self) -> bool:
         """Whether every synapse has a delay of its own."""
         return self._delay.each
+
+    @property
+    def due_later(self) -> bool:
+        """Whether spikes become input that is due later in the step in which they are sent: where every synapse has a delay of its own,
+        and a weight that is still the same when they arrive.
+        """
+        return self._delay.each and not self.learns
 
     def check_step(self, dt: float) -> None:
         """Raise if a delay is too long for steps of `dt` (ms), and warn if rounding to them moves one by more than 1 %."""
@@ -412,8 +421,13 @@ class Projection:
         """The weights that learn, for `record`: `run.state(projection.weight_state)` has one column a synapse, in the order of `pairs`."""
         if self.network is None or not self.learns:
             raise ValueError(f"{self.name}: weight_state is of weights that learn, in a network: here they stay what they are, `weight`")
-        key = self.network.schedule.plastic_key(self, "w")
-        return KeptState(self, "weight", key, self._order.ids(self._matrix), self._matrix.nse, inside(self.synapse.unit))
+
+        plasticity: Any = self.plasticity
+
+        def read(tree):
+            return plasticity.weights(self.network.schedule.plastic(self, tree["kept"]))
+
+        return KeptState(self, "weight", read, lambda: self._order.ids(self._matrix), self._matrix.nse, inside(self.synapse.unit))
 
     def synapse_state(self, name: str = "g") -> KeptState:
         """A state of the synapses that this projection delivers to, for `record`: one column a post neuron (of all that share it)."""
@@ -421,9 +435,8 @@ class Projection:
         if self.network is None or name not in known:
             where = "" if self.network else " in a network"
             raise ValueError(f"{self.name}: {self.synapse} has no state {name!r}{where}: its states are {', '.join(known) or 'none'}")
-        index = self.network.schedule.synapse_of(self)
-        part = slice(self.post.start, self.post.stop)
-        return KeptState(self, name, f"synapse{index}.{name}", part, self.post.size, inside(self.synapse.unit))
+        key, part = f"synapse{self.network.schedule.synapse_of(self)}.{name}", slice(self.post.start, self.post.stop)
+        return KeptState(self, name, lambda tree: tree["kept"][key][part], lambda: None, self.post.size, inside(self.synapse.unit))
 
     @property
     def path_counts(self):

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import brainstate
@@ -56,9 +57,9 @@ class KeptState:
 
     projection: Any
     name: str
-    key: str  # in the network's own states
-    part: Any  # a slice of it, or where the values stand that are shown
-    width: int  # how many these are
+    read: Callable  # the values, (width,), of the tree of all states
+    order: Callable  # in which they are shown, once the time step is known; it gives None for the order in which they stand
+    width: int
     unit: Any
 
     @property
@@ -252,8 +253,7 @@ class Recorder:
         post = state.projection.post.population
         if not any(post is population for population in populations):
             raise ValueError(f"record: {state!r} is of a projection of another network")
-        part, order = (state.part, None) if isinstance(state.part, slice) else (slice(None), state.part)
-        return States(state.label, lambda tree: tree["kept"][state.key][part], state.width, state.unit, every, kept=True, order=order)
+        return States(state.label, state.read, state.width, state.unit, every, kept=True, order=state.order())
 
     def key(self):
         """What a compiled loop depends on."""

@@ -8,7 +8,7 @@ import numpy as np
 from .. import EventArray
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
-from ..core.updates import collect, deposit, enqueue, packed_size, ring_exchange
+from ..core.updates import Arrivals, arrive, collect, deposit, enqueue, pack, packed_size, ring_exchange
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .population import Population
@@ -54,18 +54,18 @@ class Schedule:
             for name, value in synapse.initial(population.size).items():
                 kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
         for projection in self.projections:
-            for name, value in self._plastic(projection).items():
+            for name, value in ({} if projection.plasticity is None else projection.plasticity.initial(projection)).items():
                 kept[self.plastic_key(projection, name)] = jnp.asarray(value, jnp.result_type(float) if value.dtype.kind == "f" else None)
         return kept | {f"paths{index}": jnp.zeros(len(TAKEN), jnp.int32) for index in range(len(self.projections))}
-
-    @staticmethod
-    def _plastic(projection) -> dict:
-        """The states of the plasticity of a projection at rest."""
-        return {} if projection.plasticity is None else projection.plasticity.initial(projection)
 
     def plastic_key(self, projection, name: str) -> str:
         """The key in `kept` of a state of the plasticity of a projection."""
         return f"plastic{self.projections.index(projection)}.{name}"
+
+    def plastic(self, projection, kept: dict) -> dict:
+        """The states of the plasticity of a projection, by name."""
+        prefix = self.plastic_key(projection, "")
+        return {key.removeprefix(prefix): value for key, value in kept.items() if key.startswith(prefix)}
 
     def state_names(self) -> dict[str, str]:
         """What to call the states of the synapses, and the weights that learn, by their key in `kept`."""
@@ -88,7 +88,10 @@ class Schedule:
             if longest:
                 made[f"ring.{population.label}"] = jnp.zeros((1 << longest.bit_length(), packed_size(population.size)), jnp.uint8)
         for projection in self.projections:
-            if projection.each_delayed:
+            if projection.plasticity is not None and projection.learns and projection.each_delayed:
+                past = projection.plasticity.rings(projection, self._longest(projection))
+                made |= {self.plastic_key(projection, name): jnp.asarray(ring, jnp.result_type(float)) for name, ring in past.items()}
+            if projection.due_later:
                 key, slots = self.due_key(projection), 1 << self._longest(projection).bit_length()
                 slots = max(slots, made[key].shape[0] if key in made else 0)
                 made[key] = jnp.zeros((slots, projection.post.population.size), jnp.result_type(float))
@@ -101,9 +104,9 @@ class Schedule:
         return int(np.max(projection.delay_steps(self.dt), initial=0))
 
     def _read_back(self, population) -> list[Projection]:
-        """The projections from a population that deliver its spikes of some steps ago: all but those with a delay for each synapse."""
+        """The projections from a population that deliver its spikes of some steps ago."""
         found = (p for p in self.projections if p.pre.population is population)
-        return [p for p in found if not p.each_delayed and not p.synapse.continuous]
+        return [p for p in found if not p.due_later and not p.synapse.continuous]
 
     def _delays(self, population) -> tuple[int, ...]:
         """The distinct delays, in steps and above none, of the projections from a population that have one each."""
@@ -117,7 +120,7 @@ class Schedule:
 
     def due_keys(self) -> set[str]:
         """The keys of the rings of due input that there are because synapses have delays of their own."""
-        return {self.due_key(projection) for projection in self.projections if projection.each_delayed}
+        return {self.due_key(projection) for projection in self.projections if projection.due_later}
 
     def under_way(self, kept: dict, matrices: list, population: Population, step: int) -> dict:
         """What the spikes of a population that are under way before a step will deliver, as rings of due input; and its own ring, empty.
@@ -173,11 +176,7 @@ class _Step:
         self.spikes: dict = {}
         self.jumps: dict = {}
         self.factors: dict = {}
-        self.plastic = {
-            index: {key.partition(".")[2]: value for key, value in self.kept.items() if key.startswith(f"plastic{index}.")}
-            for index, projection in enumerate(schedule.projections)
-            if projection.plasticity is not None
-        }
+        self.plastic = {i: schedule.plastic(p, self.kept) for i, p in enumerate(schedule.projections) if p.plasticity is not None}
         self.arrived: dict = {}
 
     def integrate(self, external, values, matrices):
@@ -222,7 +221,10 @@ class _Step:
         due = self._due()
         self._deliver_later(matrices)
         for index, projection in enumerate(self.schedule.projections):
-            if projection.each_delayed or projection.synapse.continuous:
+            if projection.due_later or projection.synapse.continuous:
+                continue
+            if projection.each_delayed:
+                self._deliver_arrivals(index, projection, matrices[index])
                 continue
             pre = projection.pre
             spikes = (
@@ -249,7 +251,7 @@ class _Step:
     def _deliver_later(self, matrices):
         """Put what this step's spikes will deliver where every synapse has a delay of its own, and take what is due now."""
         for index, projection in enumerate(self.schedule.projections):
-            if projection.each_delayed:
+            if projection.due_later:
                 key, place = self.schedule.due_key(projection), self.clock.place
                 spikes = self.spikes[projection.pre.population.label]
                 matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
@@ -261,6 +263,22 @@ class _Step:
                 decay = self._decay_of(part)
                 target, self.kept[key] = collect(self._target(part), self.kept[key], self.clock.place, decay=decay)
                 self._put(part, target)
+
+    def _deliver_arrivals(self, index, projection, delivery):
+        """Add the spikes that arrive over synapses with delays of their own and weights that learn."""
+        pre, post, label = projection.pre, projection.post, projection.pre.population.label
+        bits = self.kept.get(f"ring.{label}")
+        bits = pack(self.spikes[label])[None] if bits is None else bits  # all delays round to none
+        arrivals = Arrivals(self.spikes[label][pre.start : pre.stop], delivery.delays, bits, pre.start, self.clock.place)
+        self.plastic[index], matrix, self.arrived[index] = projection.plasticity.transmit(
+            self.plastic[index], delivery.plastic, delivery.matrix, arrivals, self.clock.place
+        )
+        counts, decay = self.kept[f"paths{index}"], self._decay_of(projection)
+        window = post.start, post.stop
+        target, self.kept[f"paths{index}"] = arrive(
+            self._target(projection), counts, matrix, self.arrived[index], decay=decay, window=window
+        )
+        self._put(projection, target)
 
     def _transmitted(self, index, projection, delivery, spikes):
         """`(matrix, spikes, window)` of a delivery, as plasticity makes them of the spikes of a population."""

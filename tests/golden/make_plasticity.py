@@ -7,16 +7,16 @@ import brian2 as b
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-DT_MS, N_EXC, N_INH = 0.1, 1600, 400
+DT_MS, N_EXC, N_INH, LONGEST = 0.1, 1600, 400, 40  # LONGEST: steps of delay
 
 # In ms, mV, Mohm, pA, Hz. Tuples are (E, I).
 PARAMETERS = {"tau": 20.0, "V_rest": -60.0, "V_th": -50.0, "V_reset": -60.0, "tau_ref": 5.0, "R": 100.0, "tau_syn": (5.0, 10.0)}
-PAIR = {"tau_pre": 20.0, "tau_post": 30.0, "a_pre": 0.2, "a_post": -0.13, "w_max": 30.0, "delay": 1.5}
+PAIR = {"tau_pre": 20.0, "tau_post": 30.0, "a_pre": 0.2, "a_post": -0.13, "w_max": 30.0}
 VOGELS = {"eta": -10.0, "rate": 12.0, "tau": 20.0, "w_min": -120.0, "w_max": 0.0}  # inhibitory currents are negative
 
 
 def draw(seed: int) -> dict:
-    """Pairs, weights, drive and V0; what is stored in few bits holds them exactly."""
+    """Pairs, weights, delays (in steps), drive and V0; what is stored in few bits holds them exactly."""
     rng, n = np.random.default_rng(seed), N_EXC + N_INH
     drawn = {"V0": np.round(rng.uniform(-60, -50, n) * 64) / 64, "drive": np.round(rng.uniform(80, 160, n) * 4) / 4}
     for name, pre, post, size, mean in (
@@ -28,6 +28,7 @@ def draw(seed: int) -> dict:
         rows, cols = np.divmod(flat, post[1] - post[0])
         drawn |= {f"{name}_pre": (rows + pre[0]).astype("u2"), f"{name}_post": (cols + post[0]).astype("u2")}
         drawn[f"{name}_weight"] = np.round(rng.uniform(0.5, 1.5, size) * mean * 4) / 4
+    drawn["EE_delay"] = rng.integers(0, LONGEST + 1, drawn["EE_weight"].size).astype("u1")
     return drawn
 
 
@@ -86,7 +87,7 @@ def simulate(drawn: dict, steps: int) -> dict:
     for name, synapses in (("EE", learning), ("EI", static), ("I", balancing)):
         synapses.connect(i=drawn[f"{name}_pre"].astype(int), j=drawn[f"{name}_post"].astype(int))
         synapses.w = drawn[f"{name}_weight"] * b.pA
-    learning.pre.delay = pair["delay"] * b.ms
+    learning.pre.delay = drawn["EE_delay"] * DT_MS * b.ms
     spikes = b.SpikeMonitor(neurons)
     b.Network(neurons, learning, static, balancing, spikes).run(steps * DT_MS * b.ms)
     return {

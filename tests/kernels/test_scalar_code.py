@@ -49,16 +49,29 @@ RULES = {
 }
 
 
+def on_values(rule):
+    """A rule for a weight as one for two values, the second of which becomes the product of what the first does and of what is shared."""
+
+    def of_two(values, own, other, shared):
+        w = jnp.asarray(rule(values[0], own, other), values[0].dtype)
+        return w, w * shared[0]
+
+    return of_two
+
+
 def applied(rule, dtype, w, own, other):
     """The rule through the text that is made of it, for every triple of numbers."""
     import numba
 
     from brainevent.backends.numba.scalar_code import function_text
 
-    scope = {"np": np, "math": math}
-    exec(function_text(scalar_program(rule, dtype, len(own), len(other)), len(own)), scope)
+    counts, scope, values = (2, len(own), len(other), 1), {"np": np, "math": math}, (w.copy(), w.copy())
+    exec(function_text(scalar_program(on_values(rule), dtype, *counts), *counts), scope)
     compiled = numba.njit(scope["rule"], error_model="numpy")
-    return np.array([compiled(value, own, k, other, k) for k, value in enumerate(w)])
+    for k in range(w.size):
+        compiled(values, k, own, k, other, k, (np.full(1, 3, dtype),))
+    np.testing.assert_array_equal(values[1], values[0] * dtype(3))
+    return values[0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -80,6 +93,8 @@ def test_what_has_no_text_is_served_by_xla_and_told():
     A = be.CSR.fromdense(np.ones((3, 4), np.float32)).replace(data=None)
     w, spikes = jnp.linspace(0, 1, 12), jnp.array([True, False, True])
     with pytest.warns(UserWarning, match="a learning rule takes `digamma`, which has no compiled kernel"):
-        got = learn(lambda w, own, other: w + jax.scipy.special.digamma(other[0]), A, w, spikes, (), (jnp.arange(1.0, 5.0),), axis=0)
+        (got,) = learn(
+            lambda w, own, other, _: (w[0] + jax.scipy.special.digamma(other[0]),), A, (w,), spikes, (), (jnp.arange(1.0, 5.0),), axis=0
+        )
     want = np.asarray(w).reshape(3, 4) + np.array([[1], [0], [1]]) * np.asarray(jax.scipy.special.digamma(jnp.arange(1.0, 5.0)))
     np.testing.assert_allclose(got.reshape(3, 4), want, rtol=1e-5)

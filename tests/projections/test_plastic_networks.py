@@ -14,7 +14,8 @@ import pytest
 from tables import HERE, needs_numba
 
 import brainevent as be
-from brainevent.core.plastic import Kinetics, Resources, release, released
+from brainevent.core.plastic import Kinetics, Resources, learn, release, released
+from brainevent.core.updates import Arrivals, Delays, arrive, packed_size
 from brainevent.projections import (
     COBA,
     CUBA,
@@ -33,6 +34,7 @@ from brainevent.projections import (
     Projection,
     TripletSTDP,
     TsodyksMarkram,
+    Uniform,
     VogelsISTDP,
 )
 from brainevent.projections.clock import Clock, root_of
@@ -63,7 +65,9 @@ def raster(run, population, n_steps):
 
 @pytest.mark.usefixtures("optimised")
 def test_every_weight_of_brian2():
-    """2,000 neurons for 1 s, PairSTDP with a delay and VogelsISTDP without: every spike, and every weight to the grain it is stored in."""
+    """2,000 neurons for 1 s, PairSTDP with a delay for each synapse and VogelsISTDP with none: every spike, and every weight to the grain
+    that it is stored in.
+    """
     data = np.load(GOLDEN)
     n_E = int(data["n_exc"])
 
@@ -88,7 +92,7 @@ def test_every_weight_of_brian2():
             rule = FromPairs(data[f"{name}_pre"] - pre.start, data[f"{name}_post"] - post.start, weight=data[f"{name}_weight"] * u.pA)
             return Projection(pre, rule, synapse, post, **options)
 
-        learning = joined("EE", E, fast, E, plasticity=pair, delay=float(data["pair_delay"]) * u.ms)
+        learning = joined("EE", E, fast, E, plasticity=pair, delay=data["EE_delay"] * DT * u.ms)
         balancing = joined("I", I, slow, N, plasticity=vogels)
         net = Network(learning, joined("EI", E, fast, I), balancing)
         duration = float(data["n_steps"]) * DT * u.ms
@@ -103,10 +107,19 @@ def test_every_weight_of_brian2():
         np.testing.assert_allclose(weights, data[f"{name}_learned"] * float(data["grain"]), rtol=0, atol=0.501 * float(data["grain"]))
 
 
-def learned(rule, row, col, w, pre, post, delay):
+def learned_each(rule, row, col, w, pre, post, delay):
+    """The weights after the spikes, bool (steps, neurons), each synapse a neuron of its own; delay in steps, one a synapse."""
+    sent = np.zeros((pre.shape[0], row.size), bool)
+    for k, steps in enumerate(delay):
+        sent[steps:, k] = pre[: pre.shape[0] - steps, row[k]]
+    ends = np.arange(row.size)
+    return learned(rule, ends, ends, w, sent, post[:, col], np.zeros(row.size, int), sizes=(row.size, row.size))
+
+
+def learned(rule, row, col, w, pre, post, delay, sizes=(N_PRE, N_POST)):
     """The weights after the spikes, bool (steps, neurons), synapse by synapse; delay in steps, one a pre neuron."""
     traces = [{name: np.exp(-DT / tau.to_decimal(u.ms)) for name, tau in side.items()} for side in rule.traces()]
-    xs, ys = ({name: np.zeros(n) for name in side} for side, n in zip(traces, (N_PRE, N_POST)))
+    xs, ys = ({name: np.zeros(n) for name in side} for side, n in zip(traces, sizes))
     low, high = (np.inf * sign if bound is None else bound for sign, bound in zip((-1, 1), rule.bounds()))
     w = w.copy()
     for step in range(pre.shape[0]):
@@ -158,6 +171,81 @@ def test_every_rule_against_a_loop_over_spikes(name, backend):
         want = learned(rule, row, col, w, *spikes, delay)
     assert all(spiked.sum() > 30 for spiked in spikes) and np.abs(want - w).max() > 0.01
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", HERE)
+def test_what_arrives_has_the_derivatives_of_a_dense_model(backend):
+    """A delivery over synapses with delays, and a rule that reads past traces: tangents in weights, target and traces, both directions."""
+    rng, slots, place = np.random.default_rng(3), 8, 21
+    with jax.enable_x64(True), be.backend(backend):
+        dense = rng.random((N_PRE, N_POST)) * (rng.random((N_PRE, N_POST)) < 0.6)
+        A = be.CSR.fromdense(dense)
+        row, col = (np.asarray(ids) for ids in A.coordinates())
+        steps = np.concatenate([np.sort(rng.integers(0, 6, n)) for n in A.degrees(0)]).astype(np.uint8)
+        tally = np.concatenate([[0], np.cumsum(np.bincount(steps, minlength=6))]).astype(np.int32)
+        spikes = rng.random((slots, N_PRE + 5)) < 0.4
+        bits = np.zeros((slots, packed_size(N_PRE + 5)), np.uint8)
+        bits[:, : -(-(N_PRE + 5) // 8)] = np.packbits(spikes, axis=1, bitorder="little")
+        arrivals = Arrivals(
+            spikes[place % slots, 5:], Delays(jnp.asarray(steps), jnp.asarray(tally)), jnp.asarray(bits), 5, jnp.int32(place)
+        )
+        came = spikes[(place - steps) % slots, 5 + row]
+        ring, y, target, w = rng.random((slots, N_PRE)), rng.random(N_POST), rng.random(N_POST), dense[row, col]
+
+        def rule(values, own, other, shared):
+            return (values[0] * own[0] - shared[0] * other[0] ** 2,)
+
+        def ours(w, target, ring, y, a):
+            window, counts = (0, N_POST), jnp.zeros(3, jnp.int32)
+            g, _ = arrive(target, counts, A.with_data(w), arrivals, decay=0.5, window=window)
+            (w,) = learn(rule, A.replace(data=None), (w,), arrivals, (ring,), (y,), (a,), axis=0)
+            return g, w
+
+        def plain(w, target, ring, y, a):
+            g = target * 0.5 + jnp.zeros((w.size, N_POST)).at[np.arange(w.size), col].set(came * w).sum(0)
+            return g, jnp.where(came, w * ring[(place - 1 - steps) % slots, row] - a * y[col] ** 2, w)
+
+        primals, tangents = (
+            (w, target, ring, y, 0.7),
+            (rng.random(w.shape), rng.random(N_POST), rng.random(ring.shape), rng.random(N_POST), 0.3),
+        )
+        for got, want in zip(jax.jvp(ours, primals, tangents), jax.jvp(plain, primals, tangents)):
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), got, want)
+        cotangents = rng.random(N_POST), rng.random(w.shape)
+        got, want = (jax.vjp(f, *primals)[1](cotangents) for f in (ours, plain))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), got, want)
+    assert 0 < came.sum() < came.size
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("name", ["pair", "nearest", "own"])
+@pytest.mark.parametrize("longest", [0, 6, 200])
+def test_every_rule_with_a_delay_for_each_synapse(longest, name, backend):
+    """Repeated pairs, some with the delay of a synapse beside it, two runs: weights, and the current that they deliver when they arrive."""
+    rule, (row, col, w) = RULES[name], pairs()
+    delay = np.random.default_rng(2).integers(0, longest + 1, N_SYN)
+    with jax.enable_x64(True):
+        pre, post = Poisson(N_PRE + 70, rate=150 * u.Hz, name="pre")[66 : 66 + N_PRE], Poisson(N_POST, rate=100 * u.Hz, name="post")
+        drive = LIF(N_POST, V_th=0.5 * u.mV, V_rest=0 * u.mV, V_reset=0 * u.mV, name="N")
+        connectivity = FromPairs(row, col, weight=w * u.pA)
+        synapse = Expon(tau=5 * u.ms, output=CUBA())
+        projection = Projection(pre, connectivity, synapse, drive, plasticity=rule, delay=delay * DT * u.ms)
+        net = Network(projection, Projection(post, OneToOne(weight=1 * u.mV), Delta(), drive), seed=3)
+        record = [pre.population.spikes, drive.spikes, projection.synapse_state("g"), projection.weight_state]
+        runs = [net.run(t * u.ms, dt=DT * u.ms, progress=False, backend=backend, record=record) for t in (10, 40)]
+        got = projection.weight.to_decimal(u.pA)
+        spikes = [np.concatenate([raster(run, p.population, run.n_steps) for run in runs]) for p in (pre, drive[:])]
+        spikes[0] = spikes[0][:, pre.start : pre.stop]
+        weights, current = (np.concatenate([run.state(record[k]).mantissa for run in runs]) for k in (3, 2))
+        want = learned_each(rule, row, col, w, *spikes, delay)
+    assert all(spiked.sum() > 30 for spiked in spikes) and np.abs(want - w).max() > 0.01
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+    before, g = np.concatenate([w[None], weights[:-1]]), np.zeros(N_POST)
+    for step in range(len(weights)):
+        g *= np.exp(-DT / 5)
+        for k in np.flatnonzero([step >= d and spikes[0][step - d, i] for i, d in zip(row, delay)]):
+            g[col[k]] += before[step, k]
+        np.testing.assert_allclose(current[step], g, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["CSR", "CSC", "COO", "Dense", "scipy", "fixed", "one weight"])
@@ -296,11 +384,13 @@ def test_weights_can_be_learned_in_a_loop_of_ones_own():
 
 @needs_numba
 @pytest.mark.usefixtures("optimised")
-def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step():
-    """The weights of a million plastic synapses are updated in place: nothing of their size is copied in the compiled loop."""
+@pytest.mark.parametrize("delay", [None, Uniform(0 * u.ms, 4 * u.ms)], ids=["none", "each"])
+def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step(delay):
+    """The weights of a million plastic synapses, and past traces, are updated in place: the compiled loop copies nothing of their size."""
     pre, post = Poisson(1000, rate=10 * u.Hz, name="pre"), LIF(1000, name="N")
     learning = PairSTDP(w_max=20 * u.pA)
-    net = Network(Projection(pre, AllToAll(weight=10 * u.pA), Expon(tau=5 * u.ms), post, plasticity=learning), seed=1, dt=DT * u.ms)
+    connected = {"connectivity": AllToAll(weight=10 * u.pA), "synapse": Expon(tau=5 * u.ms), "delay": delay}
+    net = Network(Projection(pre, post=post, plasticity=learning, **connected), seed=1, dt=DT * u.ms)
     tree = net._collect()
     tree["kept"].pop("step")
 
@@ -313,7 +403,8 @@ def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step():
         return jax.lax.fori_loop(0, 10, one, tree)
 
     text = jax.jit(loop, donate_argnums=0).lower(tree).compile().as_text()
-    assert "f32[1000000]" in text and not re.search(r"= f32\[1000000\]\S* copy\(", text)
+    assert "f32[1000000]" in text and not re.search(r"= f32\[(1000000|64,1000)\]\S* copy\(", text)
+    assert ("f32[64,1000]" in text) == (delay is not None)
 
 
 # -- short-term ----------------------------------------------------------------------------------------------------------------
@@ -503,11 +594,6 @@ def projection_of(**options):
             'drawn anew whenever a neuron spikes: use format="csr"',
         ),
         (lambda: projection_of(path="dense", plasticity=PairSTDP(w_max=1 * u.pA)), ValueError, 'use path="event" or "auto"'),
-        (
-            lambda: projection_of(delay=Normal(2 * u.ms, 0.1 * u.ms), plasticity=PairSTDP(w_max=1 * u.pA)),
-            ValueError,
-            "give one delay, or one a pre neuron",
-        ),
     ],
 )
 def test_bad_input_is_named(make, error, words):
@@ -530,6 +616,27 @@ def test_delays_stay_while_spikes_are_under_way():
     net.reset()
     projection.delay = 3 * u.ms
     assert projection.delay == 3 * u.ms
-    with pytest.raises(ValueError, match="the delay is one a synapse: give one delay, or one a pre neuron"):
-        projection.delay = Normal(3 * u.ms, 1 * u.ms)
     net.run(1 * u.ms, progress=False)
+
+
+def test_weights_stay_with_their_synapses_whatever_the_delay():
+    """Delays of one a synapse sort the synapses anew, before and after the time step is known."""
+    row, col, w = pairs()
+    times, learning = np.random.default_rng(4).permutation(N_SYN) * DT * u.ms, PairSTDP(**PAIR)
+    pre, post = Poisson(N_PRE, rate=100 * u.Hz, name="pre"), LIF(N_POST, V_th=0.2 * u.mV, V_rest=0 * u.mV, V_reset=0 * u.mV, name="N")
+    projection = Projection(pre, FromPairs(row, col, weight=w * u.pA), Expon(tau=5 * u.ms), post, plasticity=learning, delay=times)
+    net = Network(projection, seed=1)
+    np.testing.assert_allclose(projection.weight.mantissa, w, rtol=1e-6)
+    net.run(0 * u.ms, dt=DT * u.ms)
+    for delay in (times[::-1], 2 * u.ms, np.arange(N_PRE)[:, None] * DT * u.ms, Normal(2 * u.ms, 1 * u.ms), times):
+        projection.delay = delay
+        np.testing.assert_allclose(projection.weight.mantissa, w, rtol=1e-6)
+    net.run(30 * u.ms, progress=False)
+    learned = np.asarray(projection.weight.mantissa)
+    assert np.abs(learned - w).max() > 0.01
+    net.reset()
+    projection.weight = w * u.pA
+    copied = pickle.loads(pickle.dumps(net))
+    for other in (net, copied):
+        other.run(30 * u.ms, progress=False)
+        np.testing.assert_array_equal(other.projections[0].weight.mantissa, learned)

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
 from ...core.path_choice import COSTS, TAKEN
 from ...core.table import BackendError, kernel
@@ -16,32 +15,10 @@ from .bridge.ffi import call, threads
 from .kernels import delays as later
 from .kernels.compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .kernels.dense import add_rows
-from .kernels.operands import OK, active, ids_of
+from .kernels.operands import OK, active, fade, ids_of
 from .stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
-
-
-def fade(target, factor):
-    """Multiply the target by a factor, one for all or one a neuron; None does nothing."""
-    raise NotImplementedError
-
-
-@overload(fade)
-def _fade(target, factor):
-    if isinstance(factor, types.NoneType):
-        return lambda target, factor: None
-
-    def fades(target, factor):
-        if factor.shape[0] == 1:
-            f = factor[0]
-            for i in range(target.shape[0]):
-                target[i] *= f
-        else:
-            for i in range(target.shape[0]):
-                target[i] *= factor[i]
-
-    return fades
 
 
 def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
@@ -167,6 +144,14 @@ def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
     if blocks > 1:
         return call(later.enqueue_threaded, outs, *operands, np.array([blocks, THREADED_WORK], np.int32), aliases={0: 0, 1: 1})
     return call(later.enqueue, outs, *operands, aliases={0: 0, 1: 1})
+
+
+@kernel("arrive", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
+def arrive_lines(target, counts, A, arrivals, *, decay, window):
+    outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
+    view = np.array([arrivals.first], np.int64), np.array([A.shape[0]], np.int64)
+    operands = A.data, A.structure(), arrivals.bits, *view, arrivals.place, *arrivals.delays, np.array(window, np.int64)
+    return call(later.arrive, outs, target, counts, factor_of(decay, target.dtype), *operands, aliases={0: 0, 1: 1})
 
 
 @kernel("collect", object, backend="numba", platform="cpu", dtypes=SERVED)

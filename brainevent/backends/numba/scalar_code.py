@@ -60,21 +60,21 @@ class UnknownPrimitive(NotImplementedError):
     """The name of a primitive that has no text here."""
 
 
-def function_text(program: ClosedJaxpr, n_own: int) -> str:
-    """The text of `rule(w, own, i, other, j)`.
+def function_text(program: ClosedJaxpr, *counts: int) -> str:
+    """The text of `rule(values, q, own, i, other, j, shared)`, which writes the new `values[k][q]`.
 
     Args:
-      program: of a function `(w, *own, *other)` of numbers, with one result.
-      n_own: how many of its arguments are `own`.
+      program: of a function of numbers, of so many `values`, `own`, `other` and `shared`, with as many results as values.
 
     Raises:
       UnknownPrimitive: it takes one that has no text.
     """
-    lines, n_other = [], len(program.jaxpr.invars) - 1 - n_own
-    names = ["w", *(f"own[{k}][i]" for k in range(n_own)), *(f"other[{k}][j]" for k in range(n_other))]
-    (result,) = _lines(program.jaxpr, program.consts, names, lines)
-    result = _cast(result, program.out_avals[0].dtype)
-    return "\n".join(["def rule(w, own, i, other, j):", *(f"    {line}" for line in lines), f"    return {result}", ""])
+    places = ("values[{}][q]", "own[{}][i]", "other[{}][j]", "shared[{}][0]")
+    names, lines = [place.format(k) for place, count in zip(places, counts) for k in range(count)], []
+    results = _lines(program.jaxpr, program.consts, names, lines)
+    made = [f"r{k} = {_cast(result, aval.dtype)}" for k, (result, aval) in enumerate(zip(results, program.out_avals))]
+    lines += [*made, *(f"{names[k]} = r{k}" for k in range(len(results)))]
+    return "\n".join(["def rule(values, q, own, i, other, j, shared):", *(f"    {line}" for line in lines), ""])
 
 
 def _lines(jaxpr, consts, arguments: list[str], lines: list[str]) -> list[str]:

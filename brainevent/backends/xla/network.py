@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 
 from ...core.path_choice import TAKEN
-from ...core.plastic import learned, released
+from ...core.plastic import learned, released, remembered
 from ...core.table import BackendError, kernel
-from ...core.updates import add_arriving, add_later, packed_size, take_due
+from ...core.updates import add_arrived, add_arriving, add_later, packed_size, take_due
 from ...formats.compressed import Compressed, in_range
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity
@@ -54,6 +54,12 @@ def enqueue_xla(ring, counts, A, delays, spikes, place, *, window):
     return A.or_nan(add_later(ring, A, delays, spikes, place, window)), counts.at[TAKEN.index("gather")].add(1)
 
 
+@kernel("arrive", Compressed, backend="xla")
+def arrive_xla(target, counts, A, arrivals, *, decay, window):
+    """Every synapse is asked whether a spike arrives."""
+    return A.or_nan(add_arrived(target, A, arrivals, decay, window)), counts.at[TAKEN.index("gather")].add(1)
+
+
 @kernel("collect", object, backend="xla")
 def collect_xla(target, ring, place, *, decay):
     return take_due(target, ring, place, decay)
@@ -81,8 +87,14 @@ def release_xla(resources, sent, A, w, spikes, place, kinetics):
     return resources, sent if A is None else A.or_nan(sent)
 
 
+@kernel("remember", object, backend="xla")
+def remember_xla(ring, trace, place):
+    return remembered(ring, trace, place)
+
+
 @kernel("learn", Compressed, backend="xla")
-def learn_xla(rule, A, w, spikes, own, other, *, axis, places, readers):
+def learn_xla(rule, A, values, spikes, own, other, shared, *, axis, places, past, readers):
     """Every synapse is asked whether its neuron spiked; NaN from a structure that is not sound."""
-    sound = True if places is None else in_range(places, w.shape[0])
-    return A.or_nan(jnp.where(sound, learned(rule, A, w, spikes, own, other, axis, places), jnp.nan))
+    sound = True if places is None else in_range(places, values[0].shape[0])
+    after = learned(rule, A, values, spikes, own, other, shared, axis, places, past)
+    return tuple(A.or_nan(jnp.where(sound, value, jnp.nan)) for value in after)

@@ -26,17 +26,21 @@ class Plasticity(Parameters, abc.ABC):
     def initial(self, projection) -> dict[str, Any]:
         """The states at rest, plain arrays; those of whole synapses as they are stored."""
 
+    def rings(self, projection, longest: int) -> dict[str, Any]:
+        """More states at rest, that depend on the longest of the delays that synapses have each, in steps."""
+        return {}
+
     def transmit(self, state: dict, operands, matrix, spikes, place) -> tuple[dict, Any, Any]:
         """What spikes that arrive, or are sent on their way, deliver.
 
         Args:
           state, operands: as `initial` and `operands` made them.
           matrix: the connectivity of plain weights.
-          spikes: bool (n_pre,).
+          spikes: bool (n_pre,); or `core.updates.Arrivals`, where weights learn and synapses have delays of their own.
           place: int32 scalar, the number of the step, modulo 2^32.
 
         Returns:
-          `(state, matrix, spikes)`, the spikes bool or floats that say what each counts.
+          `(state, matrix, spikes)`, the spikes as they were, or floats that say what each counts.
         """
         return state, matrix, spikes
 
@@ -45,7 +49,7 @@ class Plasticity(Parameters, abc.ABC):
 
         Args:
           state, operands, matrix: as in `transmit`, which came before.
-          pre: the spikes that have arrived, bool (n_pre,).
+          pre: the spikes that have arrived, as in `transmit`.
           post: those of the post neurons, bool (n_post,).
           readers: what the delivery computed; as in `core.plastic.learn`.
           dt: in ms.

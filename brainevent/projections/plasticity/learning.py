@@ -4,13 +4,14 @@ import abc
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ...core.plastic import learn
+from ...core.plastic import Past, learn, remember
+from ...core.updates import Arrivals
 from ..parameters import describe
 from ..units import check_sign, inside, scalar
 from ..values import word
@@ -44,13 +45,15 @@ class Learning(Plasticity):
     A spike of a neuron makes its traces jump, and they decay in between: by 1 where all pairs of spikes count, to 1 where the nearest do.
     When a spike arrives, `on_pre` changes the weights of all synapses of its neuron, then the neuron's traces jump; when a post neuron
     spikes, `on_post` changes those of all synapses onto it. In a step that has both, the pre spike comes first, and deliveries come before
-    weights change. Weights are kept from w_min to w_max, where there are such.
+    weights change. Weights are kept from w_min to w_max, where there are such. Where synapses have delays of their own, each sees the
+    spikes and traces of its pre neuron that much later.
 
     A subclass is a frozen dataclass with `w_min`, `w_max` (Quantities, or None), perhaps `interactions` ("all" or "nearest"), and the
     methods `traces`, `on_pre` and `on_post`.
     """
 
     learns = True
+    values: ClassVar[tuple[str, ...]] = ("w",)  # the states that every synapse has, its weight first
     w_min: Any = None
     w_max: Any = None
     interactions: str = "all"
@@ -107,44 +110,87 @@ class Learning(Plasticity):
         sides = zip(("pre", "post"), self.traces(), (projection.pre.size, projection.post.size))
         return {f"{side}.{name}": np.zeros(size) for side, traces, size in sides for name in traces}
 
+    def rings(self, projection, longest):
+        slots = 1 << (longest + 1).bit_length()
+        return {f"past.{name}": np.zeros((slots, projection.pre.size)) for name in self.traces()[0]}
+
     def operands(self, projection, dt):
-        """The synapses grouped by post neuron, and where in the weights each of them stands."""
+        """The synapses grouped by post neuron, where in the weights each of them stands, and the delay of each if it has its own."""
         other, places = projection.held.regrouping()
-        return other.replace(data=None), jnp.asarray(places)
+        steps = None if projection.delays is None else projection.delays.steps[jnp.asarray(places)]
+        return other.replace(data=None), jnp.asarray(places), steps
 
     def transmit(self, state, operands, matrix, spikes, place):
         return state, matrix.replace(data=state["w"].reshape(matrix.weights_shape)), spikes
 
     def learn(self, state, operands, matrix, pre, post, readers, dt):
-        state, (columns, places) = dict(state), operands
-        ends = [
-            {f"{side}.{name}": np.exp(-dt / scalar(tau, u.ms, name)) for name, tau in traces.items()}
+        columns, places, steps = operands
+        factors = [
+            {f"{side}.{name}": float(np.exp(-dt / scalar(tau, u.ms, name))) for name, tau in traces.items()}
             for side, traces in zip(("pre", "post"), self.traces())
         ]
-        for key, factor in (ends[0] | ends[1]).items():
-            state[key] = state[key] * float(factor)
-        for axis, (A, at, spikes) in enumerate(((matrix.replace(data=None), None, pre), (columns, places, post))):
-            own, other = (tuple(state[key] for key in ends[end]) for end in (axis, 1 - axis))
-            state["w"] = learn(OnSpike(self, axis), A, state["w"], spikes, own, other, axis=axis, places=at, readers=readers)
-            for key in ends[axis]:
-                state[key] = jnp.where(spikes, 1 if self.interactions == "nearest" else state[key] + 1, state[key])
-        return state
+        state = state | {key: state[key] * factor for side in factors for key, factor in side.items()}
+        late = isinstance(pre, Arrivals)
+        jumped = self._jumped(state, factors[0], pre.spikes if late else pre)
+        rings = {f"past{key[3:]}": value for key, value in jumped.items()} if late else {}
+        rings = {key: remember(state[key], value, pre.place) for key, value in rings.items()}
+        before, after = (tuple(rings.values()),) * 2 if late else ([state[key] for key in factors[0]], jumped.values())
+        fades, past = (tuple(factors[0].values()), Past(steps, pre.place)) if late else ((), None)
+        own, rows = tuple(state[key] for key in factors[1]), matrix.replace(data=None)
+        state |= self.changed(state, OnSpike(self, 0, fades), rows, pre, tuple(before), own, axis=0, readers=readers)
+        state |= jumped | rings
+        options = {"axis": 1, "places": places, "past": past, "readers": readers}
+        state |= self.changed(state, OnSpike(self, 1), columns, post, own, tuple(after), **options)
+        return state | self._jumped(state, factors[1], post)
+
+    def changed(self, state: dict, rule, A, spikes, own: tuple, other: tuple, **options) -> dict:
+        """The values of the synapses, by name, after a rule has changed those of neurons that spiked; as `core.plastic.learn`."""
+        values = tuple(state[name] for name in self.values)
+        return dict(zip(self.values, learn(rule, A, values, spikes, own, other, self.shared(state), **options)))
+
+    def _jumped(self, state: dict, keys, spikes) -> dict:
+        """The traces after the spikes of their neurons."""
+        return {key: jnp.where(spikes, 1 if self.interactions == "nearest" else state[key] + 1, state[key]) for key in keys}
+
+    def shared(self, state: dict) -> tuple:
+        """What a change of any synapse takes from the states of the projection as a whole."""
+        return ()
+
+    def on_spike(self, axis: int, values: tuple, pre: dict, post: dict, shared: tuple) -> tuple:
+        """The values of a synapse after a spike at one of its ends (axis 0 is the pre neuron's)."""
+        return (self.bounded((self.on_post if axis else self.on_pre)(values[0], pre, post)),)
+
+    def bounded(self, w):
+        """The weight, kept from w_min to w_max."""
+        low, high = self.bounds()
+        w = w if low is None else jnp.maximum(w, low)
+        return w if high is None else jnp.minimum(w, high)
+
+    def weights(self, state: dict):
+        """The weights as they are now, of the states of the projection."""
+        return state["w"]
+
+    def with_weights(self, state: dict, w) -> dict:
+        """The states that are others when the weights are set."""
+        return {"w": w}
 
 
 @dataclass(frozen=True)
 class OnSpike:
-    """What a spike at one end does to a weight, as `core.plastic.learn` takes it: axis 0 is the pre neuron's end."""
+    """What a spike at one end does to a synapse, as `core.plastic.learn` takes it: axis 0 is the pre neuron's end.
+
+    fades: by what the traces of the neuron that spiked are to be multiplied first; none if they are up to date.
+    """
 
     rule: Learning
     axis: int
+    fades: tuple = ()
 
-    def __call__(self, w, own: tuple, other: tuple):
-        values = (own, other) if self.axis == 0 else (other, own)
-        pre, post = (dict(zip(names, numbers)) for names, numbers in zip(self.rule.traces(), values))
-        w = (self.rule.on_post if self.axis else self.rule.on_pre)(w, pre, post)
-        low, high = self.rule.bounds()
-        w = w if low is None else jnp.maximum(w, low)
-        return w if high is None else jnp.minimum(w, high)
+    def __call__(self, values: tuple, own: tuple, other: tuple, shared: tuple):
+        own = tuple(trace * factor for trace, factor in zip(own, self.fades)) if self.fades else own
+        ends = (own, other) if self.axis == 0 else (other, own)
+        pre, post = (dict(zip(names, numbers)) for names, numbers in zip(self.rule.traces(), ends))
+        return self.rule.on_spike(self.axis, values, pre, post, shared)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,8 +3,9 @@
 import numpy as np
 from numba import njit, prange
 
+from ..bridge.intrinsics import count_trailing_zeros, load_word
 from .compressed import work_of
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, flat, ids_of, span, value, weight
 
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
 
@@ -108,6 +109,63 @@ def enqueue_threaded(ring, counts, place, x, scale, w, structure, delays, tally,
     if work < split[1]:
         return add_later(lines, count, 0, slots, place[0], x, w, structure, delays, scale[0], window[2:], after)
     return add_later_threaded(lines, count, shared_out(tally, split[0]), place[0], x, w, structure, delays, scale[0], window[2:], after)
+
+
+@njit
+def set_bits(bits, first, ids):
+    """How many neurons from `first` on have their bit set, of as many as `ids` has room for: they are `ids[:count]`, from `first`."""
+    count, n = 0, ids.shape[0]
+    for w in range(first // 64, (first + n + 63) // 64):
+        word = load_word(bits, w)  # pyright: ignore[reportCallIssue]
+        while word != 0:
+            i = 64 * w + count_trailing_zeros(word) - first  # pyright: ignore[reportCallIssue]
+            if 0 <= i < n:
+                ids[count] = i
+                count += 1
+            word &= word - np.uint64(1)
+    return count
+
+
+@njit
+def with_delay(structure, i, delays, tally, d):
+    """`(k, stop)`: the first synapse of line i whose delay is at least d, and the end of the line; k = -1 if the line is not sound.
+
+    Sought around the place where it stands if the line has its share of each delay: `tally[d]` is how many have a delay below d.
+    """
+    start, stop = span(structure, i)
+    if start < 0 or start > stop or stop > delays.shape[0]:
+        return -1, -1
+    low = high = start + np.int64((stop - start) * (np.int64(tally[d]) / max(np.int64(tally[-1]), 1)))
+    jump = 1
+    if low < stop and delays[low] < d:
+        while high < stop and delays[high] < d:
+            low, high, jump = high + 1, high + jump, 2 * jump
+        return first_of(delays, low, min(high, stop), d), stop
+    while low > start and delays[low - 1] >= d:
+        low, high, jump = max(low - jump, start), low, 2 * jump
+    return first_of(delays, low, high, d), stop
+
+
+def arrive(target, counts, decay, w, structure, bits, first, n, place, delays, tally, window, after, taken):
+    """Add the synapses over which a spike arrives; `after` shares the memory of `target`, `taken` that of `counts`."""
+    fade(after, decay)
+    ids, w, lines, out = ids_of(structure), flat(w), np.empty(n[0], np.int64), after[window[0] : window[1]]
+    taken[0] += 1
+    for d in range(tally.shape[0] - 1):
+        if tally[d] == tally[d + 1]:
+            continue
+        count = set_bits(bits[(np.int64(place[0]) - d) & (bits.shape[0] - 1)], first[0], lines)
+        for a in range(count):
+            k, stop = with_delay(structure, lines[a], delays, tally, d)
+            if k < 0:
+                return BAD_POINTER
+            while k < stop and delays[k] == d:
+                j = np.uint64(ids[k])
+                if j >= np.uint64(out.shape[0]):
+                    return ID_OUT_OF_RANGE
+                out[j] += w[k]
+                k += 1
+    return OK
 
 
 def collect(target, ring, place, decay, after, later):

@@ -61,6 +61,28 @@ def _value(x, i, out):
     return lambda x, i, out: x[i]
 
 
+def fade(target, factor):
+    """Multiply the target by a factor, one for all or one a neuron; None does nothing."""
+    raise NotImplementedError
+
+
+@overload(fade)
+def _fade(target, factor):
+    if isinstance(factor, types.NoneType):
+        return lambda target, factor: None
+
+    def fades(target, factor):
+        if factor.shape[0] == 1:
+            f = factor[0]
+            for i in range(target.shape[0]):
+                target[i] *= f
+        else:
+            for i in range(target.shape[0]):
+                target[i] *= factor[i]
+
+    return fades
+
+
 @njit
 def ids_of(structure):
     """The minor ids, flat, of `(indptr, indices)` or `(k, indices)`."""

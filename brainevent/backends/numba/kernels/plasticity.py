@@ -1,5 +1,6 @@
 """numba kernels of plasticity: the lines of the neurons that spiked, in place. Every id that is touched is checked."""
 
+import hashlib
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from .delays import set_bits, with_delay
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span, weight
 
 
@@ -96,15 +98,49 @@ def release(used, left, last, sent, spikes, place, w, structure, U, fades, recov
     return OK
 
 
-def learner(text):
-    """The kernel of a rule, given as the text of a function `rule(w, own, i, other, j)` of a weight and the traces at its ends."""
+def remember(ring, trace, place, after):
+    """The trace in the slot of this step; `after` shares the memory of `ring`."""
+    after[place[0] & (after.shape[0] - 1)] = trace
+    return OK
+
+
+def sent(past, k, j, n):
+    """Where the trace of neuron j of n stands, as it was when what acts on synapse k now was sent; j itself for None."""
+    raise NotImplementedError
+
+
+@overload(sent, inline="always")
+def _sent(past, k, j, n):
+    if isinstance(past, types.NoneType):
+        return lambda past, k, j, n: j
+
+    def in_ring(past, k, j, n):
+        steps, place, slots = past
+        return ((np.int64(place[0]) - np.int64(steps[k])) & (slots[0] - 1)) * n + np.int64(j)
+
+    return in_ring
+
+
+def _compiled(text) -> Any:
+    """The rule of a text, `rule(values, q, own, i, other, j, shared)`, which writes the values at q."""
     scope: dict[str, Any] = {"np": np, "math": math}
     exec(text, scope)
-    rule: Any = njit(scope["rule"], inline="always")
+    return njit(_named(scope["rule"], text), error_model="numpy")
 
-    def learn(w, spikes, own, other, n, structure, places, readers, after):
-        """`after[place of k]` by the rule, over the synapses k of the active lines; `after` shares the memory of `w`."""
-        ids, m = ids_of(structure), np.uint64(after.shape[0])
+
+def _named(function, text):
+    """The function under a name that belongs to the text: machine code from disk is linked by name, in whatever process it was made."""
+    function.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    return function
+
+
+def learner(text):
+    """The kernel of a rule, given as text, for neurons whose spikes act on all of their synapses at once."""
+    rule = _compiled(text)
+
+    def learn(values, spikes, own, other, shared, n, structure, places, past, readers, *after):
+        """The values at `place of k` by the rule, over the synapses k of the active lines; `after` shares the memory of `values`."""
+        ids, m = ids_of(structure), np.uint64(after[0].shape[0])
         lines, count = active(spikes)
         for a in range(count):
             i = np.uint64(lines[a])
@@ -115,7 +151,35 @@ def learner(text):
                 j, q = np.uint64(ids[k]), place(places, k)
                 if j >= np.uint64(n[0]) or q >= m:
                     return ID_OUT_OF_RANGE
-                after[q] = rule(after[q], own, i, other, j)
+                rule(after, q, own, i, other, sent(past, k, j, n[0]), shared)
         return OK
 
-    return learn
+    return _named(learn, text)
+
+
+def learner_of_arrivals(text):
+    """The kernel of a rule, given as text, for spikes that arrive over synapses with delays of their own."""
+    rule = _compiled(text)
+
+    def learn(values, own, other, shared, sizes, slots, structure, when, readers, *after):
+        """The values at k by the rule, over the synapses k over which a spike arrives; `after` shares the memory of `values`."""
+        bits, first, place, steps, tally = when
+        ids, lines = ids_of(structure), np.empty(sizes[0], np.int64)
+        for d in range(tally.shape[0] - 1):
+            if tally[d] == tally[d + 1]:
+                continue
+            sent_at = np.int64(place[0]) - d
+            row, count = ((sent_at - 1) & (slots[0] - 1)) * sizes[0], set_bits(bits[sent_at & (bits.shape[0] - 1)], first[0], lines)
+            for a in range(count):
+                k, stop = with_delay(structure, lines[a], steps, tally, d)
+                if k < 0:
+                    return BAD_POINTER
+                while k < stop and steps[k] == d:
+                    j = np.uint64(ids[k])
+                    if j >= np.uint64(sizes[1]):
+                        return ID_OUT_OF_RANGE
+                    rule(after, k, own, row + lines[a], other, j, shared)
+                    k += 1
+        return OK
+
+    return _named(learn, text)
