@@ -14,6 +14,7 @@ from .neurons.lif import LIF
 from .neurons.poisson import Poisson
 from .neurons.spike_source import SpikeSource
 from .plasticity.learning import LearningRule
+from .plasticity.reward import RewardSTDP
 from .plasticity.stdp import PairSTDP, TripletSTDP, VogelsISTDP
 from .plasticity.tsodyks_markram import TsodyksMarkram
 from .population import Population, View
@@ -73,6 +74,7 @@ __all__ = [
     "Population",
     "Projection",
     "RampCurrent",
+    "RewardSTDP",
     "Rule",
     "Run",
     "SineCurrent",

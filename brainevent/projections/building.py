@@ -22,7 +22,9 @@ def populations_of(parts) -> list[Population]:
     for part in parts:
         if not isinstance(part, (Projection, PoissonInput, Population)):
             raise TypeError(f"Network takes projections, Poisson inputs and populations, one by one (Network(*parts)), got {part!r}")
-    joined = (getattr(part, end).population for part in parts for end in ("pre", "post") if hasattr(part, end))
+    joined = [getattr(part, end).population for part in parts for end in ("pre", "post") if hasattr(part, end)]
+    signals = [part.plasticity.signal for part in parts if isinstance(part, Projection) and part.plasticity is not None]
+    joined += [signal.population for signal in signals if signal is not None]
     found = list({id(p): p for p in (*(part for part in parts if isinstance(part, Population)), *joined)}.values())
     _name(found)
     return found

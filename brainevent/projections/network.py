@@ -111,6 +111,10 @@ class Network(brainstate.nn.Module):
         key = self.schedule.plastic_key(projection, "w")
         self._keep({key: self._states[key].value[order]})
 
+    def plastic_state(self, projection, name: str) -> brainstate.State:
+        """A state of the plasticity of a projection."""
+        return self._states[self.schedule.plastic_key(projection, name)]
+
     def learned_weights(self, projection):
         """The weights of a projection that learns, plain numbers (n_synapses,), as they are stored."""
         return projection.plasticity.weights(self._plastic(projection))
@@ -183,6 +187,9 @@ class Network(brainstate.nn.Module):
         Weights stay as they are, those that have learned too: set `proj.weight` to begin with others.
         """
         check_own(self.populations, self)
+        for projection in self.projections:
+            if projection.learns and projection.network is self:
+                self._keep({self.schedule.plastic_key(projection, "w"): self.learned_weights(projection)})
         for population in self.populations:
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())

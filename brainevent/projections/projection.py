@@ -17,6 +17,8 @@ from .delays import Delay, by_delay
 from .distributions import Distribution
 from .fits import check_continuous, check_delay, check_plasticity
 from .parameters import describe, digest, with_unit
+from .plasticity.learning import number_of
+from .plasticity.reward import RewardSTDP
 from .plotting import plot_matrix
 from .population import as_view
 from .recorder import KeptState
@@ -248,6 +250,21 @@ class Projection:
     @weight.setter
     def weight(self, value):
         self._take(self._redrawn(value) if isinstance(self.matrix, JITConnectivity) else self._reweighed(value))
+
+    @property
+    def reward(self) -> float:
+        """The reward D of `RewardSTDP`, which fades with tau_reward. Assign a number at any time."""
+        return float(self._reward_state().value)
+
+    @reward.setter
+    def reward(self, value):
+        state = self._reward_state()
+        state.value = jnp.asarray(number_of(value, f"{self.name}: reward"), state.value.dtype)
+
+    def _reward_state(self):
+        if self.network is None or not isinstance(self.plasticity, RewardSTDP):
+            raise ValueError(f"{self.name}: reward is what RewardSTDP has, in a network: plasticity is {describe(self.plasticity)}")
+        return self.network.plastic_state(self, "D")
 
     def _reweighed(self, value):
         """The matrix with other numbers."""

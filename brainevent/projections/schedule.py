@@ -298,8 +298,10 @@ class _Step:
                 post = self.spikes[projection.post.population.label][projection.post.start : projection.post.stop]
                 delivery = matrices[index]
                 readers = (self.kept[f"paths{index}"],)
+                signal = projection.plasticity.signal
+                signal = None if signal is None else self.spikes[signal.population.label][signal.start : signal.stop]
                 self.plastic[index] = projection.plasticity.learn(
-                    self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], post, readers, self.clock.dt
+                    self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], post, readers, self.clock.dt, signal
                 )
 
     def _decay_of(self, part):

@@ -9,6 +9,7 @@ from ..parameters import Parameters
 class Plasticity(Parameters, abc.ABC):
     """How the spikes or the weights of a projection change with what has spiked. A subclass is a frozen dataclass of parameters."""
 
+    signal: Any = None  # a view of a population whose spikes reach all synapses at once
     learns = False  # whether weights change, so that each synapse has one of its own, kept among the states of the network
 
     @abc.abstractmethod
@@ -44,7 +45,7 @@ class Plasticity(Parameters, abc.ABC):
         """
         return state, matrix, spikes
 
-    def learn(self, state: dict, operands, matrix, pre, post, readers: tuple, dt: float) -> dict:
+    def learn(self, state: dict, operands, matrix, pre, post, readers: tuple, dt: float, signal) -> dict:
         """The state at the end of a step.
 
         Args:
@@ -53,5 +54,6 @@ class Plasticity(Parameters, abc.ABC):
           post: those of the post neurons, bool (n_post,).
           readers: what the delivery computed; as in `core.plastic.learn`.
           dt: in ms.
+          signal: the spikes of the neurons of that name, bool (n,); None where there are none.
         """
         return state

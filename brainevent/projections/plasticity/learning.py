@@ -123,8 +123,8 @@ class Learning(Plasticity):
     def transmit(self, state, operands, matrix, spikes, place):
         return state, matrix.replace(data=state["w"].reshape(matrix.weights_shape)), spikes
 
-    def learn(self, state, operands, matrix, pre, post, readers, dt):
-        columns, places, steps = operands
+    def learn(self, state, operands, matrix, pre, post, readers, dt, signal):
+        columns, places, steps = operands[:3]
         factors = [
             {f"{side}.{name}": float(np.exp(-dt / scalar(tau, u.ms, name))) for name, tau in traces.items()}
             for side, traces in zip(("pre", "post"), self.traces())

@@ -46,27 +46,28 @@ class PairSTDP(Learning):
     interactions: str = "all"
 
     def __post_init__(self):
+        kind = type(self).__name__
         if self.w_max is None:
-            raise ValueError("PairSTDP: w_max is missing: give it as a weight, 10 * u.nS")
+            raise ValueError(f"{kind}: w_max is missing: give it as a weight, 10 * u.nS")
         if self.w_min is None:
             object.__setattr__(self, "w_min", 0 * u.get_unit(self.w_max))
         for name in ("tau_pre", "tau_post"):
-            object.__setattr__(self, name, time_of(getattr(self, name), f"PairSTDP: {name}"))
+            object.__setattr__(self, name, time_of(getattr(self, name), f"{kind}: {name}"))
         for name in ("a_pre", "a_post", "mu"):
-            object.__setattr__(self, name, number_of(getattr(self, name), f"PairSTDP: {name}"))
-        check_sign(self.mu, self.mu, "PairSTDP: mu", "at least 0", zero=True)
+            object.__setattr__(self, name, number_of(getattr(self, name), f"{kind}: {name}"))
+        check_sign(self.mu, self.mu, f"{kind}: mu", "at least 0", zero=True)
         self.check_bounds()
 
     def traces(self):
         return {"x": self.tau_pre}, {"y": self.tau_post}
 
     def on_pre(self, w, pre, post):
-        return w + self._step(self.a_post, w) * post["y"]
+        return w + self.step(self.a_post, w) * post["y"]
 
     def on_post(self, w, pre, post):
-        return w + self._step(self.a_pre, w) * pre["x"]
+        return w + self.step(self.a_pre, w) * pre["x"]
 
-    def _step(self, a, w):
+    def step(self, a, w):
         """The change for a trace of 1."""
         low, high = weight_of(self, "w_min"), weight_of(self, "w_max")
         if self.mu == 0:
