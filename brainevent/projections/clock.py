@@ -79,6 +79,12 @@ def in_era(root, high):
     return jax.random.wrap_key_data(jnp.where(high == 0, data, other), impl="threefry2x32")
 
 
+def poisson_counts(key, mean, n: int):
+    """Numbers of the Poisson distribution, integers (n,), that are the same under every configuration of jax; mean a scalar or (n,)."""
+    with jax.threefry_partitionable(True):
+        return jax.random.poisson(key, mean, (n,))
+
+
 def random_bits(key, n: int):
     """Random words, uint32 (n,), that are the same under every configuration of jax."""
     with jax.threefry_partitionable(True):

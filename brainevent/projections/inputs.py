@@ -7,14 +7,14 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from .clock import random_bits
+from .clock import poisson_counts, random_bits
 from .currents import Current
 from .guards import warn
 from .parameters import describe, digest
 from .population import Population, View, as_view
 from .synapses.base import Synapse
-from .time_function import TimeFunction
-from .units import check_sign, per_neuron, scalar
+from .time_function import Rate, TimeFunction
+from .units import per_neuron, scalar
 from .values import array_of, whole
 
 MOST_SPIKES = 10**6  # of one input in a step: the table of their distribution is as long
@@ -26,12 +26,13 @@ class PoissonInput:
     Args:
       post: a population or a slice of one.
       n: trains a neuron.
-      rate: rate of one train, a frequency, scalar or one a post neuron.
+      rate: rate of one train, a frequency, scalar or one a post neuron, or a function of time (a Quantity in ms) that returns one; what
+        it returns below 0 counts as 0.
       weight: of one spike, in the unit of the synapse.
       synapse: as in a `Projection`; equal ones share their state with the projections.
 
-    The number of spikes in a step is drawn from the Poisson distribution of mean `n * rate * dt` (exact to 2^-32), so that several
-    may arrive at once, as with NEST's poisson_generator.
+    The number of spikes in a step is drawn from the Poisson distribution of mean `n * rate * dt` (exact to 2^-32 where the rate is no
+    function), so that several may arrive at once, as with NEST's poisson_generator.
 
     >>> import brainunit as u
     >>> from brainevent.projections import Delta, LIF, PoissonInput
@@ -42,8 +43,7 @@ class PoissonInput:
     def __init__(self, post, *, n: int, rate, weight, synapse: Synapse):
         self.post, self.n, self.rate, self.synapse = as_view(post), n, rate, synapse
         self.n = whole(n, f"{self!r}: n", "a whole number of trains", least=1)
-        self.rate_kHz = per_neuron(rate, u.kHz, self.post.size, f"{self!r}: rate")
-        check_sign(self.rate_kHz, rate, f"{self!r}: rate", "a frequency of at least 0 Hz", zero=True)
+        self.rate_in_kHz = Rate(rate, self.post.size, f"{self!r}: rate")
         if not isinstance(synapse, Synapse):
             raise TypeError(f"{self!r}: synapse is {describe(synapse)}, expected a synapse, as Delta()")
         what = f"{self!r}: weight"
@@ -55,20 +55,28 @@ class PoissonInput:
 
     def order(self) -> tuple:
         """Where the input comes among others, whatever the order in which they were written."""
-        return repr(self), digest(self.weight, self.synapse, self.rate_kHz)
+        return repr(self), digest(self.weight, self.synapse, self.rate_in_kHz.constant, self.loop_key())
+
+    def loop_key(self):
+        """What a compiled loop depends on beside the network itself."""
+        return self.rate_in_kHz.loop_key()
 
     def __repr__(self):
         return f"PoissonInput({self.post.label}, n={describe(self.n)}, rate={describe(self.rate)})"
 
-    def counts(self, key, dt: float):
+    def counts(self, key, clock):
         """The number of spikes each post neuron gets in one step, float (post.size,)."""
-        mean = np.asarray(self.n * self.rate_kHz * dt)
+        dtype = jnp.result_type(float)
+        if self.rate_in_kHz.function is not None:
+            mean = jnp.minimum(self.n * self.rate_in_kHz.at(clock.time) * clock.dt, MOST_SPIKES)
+            return poisson_counts(key, mean, self.post.size).astype(dtype)
+        mean = self.n * self.rate_in_kHz.constant * clock.dt
         if mean.max() > MOST_SPIKES:
             raise ValueError(
                 f"{self!r}: n * rate * dt is {mean.max():.3g} spikes a step onto each neuron, expected at most {MOST_SPIKES}; give a "
                 "current by run(inputs=...), or a smaller dt"
             )
-        bits, dtype = random_bits(key, self.post.size), jnp.result_type(float)
+        bits = random_bits(key, self.post.size)
         if not mean.ndim:
             return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(dtype)
         means, which = np.unique(mean, return_inverse=True)

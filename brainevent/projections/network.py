@@ -425,7 +425,12 @@ class Network(brainstate.nn.Module):
     def _loop(self, external, recorder, backend):
         """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""
         many, _ = self._launched(backend)
-        key = external.key(), recorder.key(), tuple(p.loop_key() for p in self.populations), backend or table.requested()
+        key = (
+            external.key(),
+            recorder.key(),
+            tuple(part.loop_key() for part in (*self.populations, *self.drives)),
+            backend or table.requested(),
+        )
         if many is not None and recorder.of_populations and not external.sources:
             return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
 

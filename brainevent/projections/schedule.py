@@ -245,7 +245,7 @@ class _Step:
         for (i, name), factor in self.factors.items():  # states that no projection delivered to
             self.synapses[i] = {**self.synapses[i], name: self.synapses[i][name] * jnp.asarray(factor, self.synapses[i][name].dtype)}
         for drive, words in zip(self.schedule.drives, self.schedule.drive_keys):
-            arriving = drive.weight * drive.counts(self.clock.key(words), self.clock.dt)
+            arriving = drive.weight * drive.counts(self.clock.key(words), self.clock)
             self._put(drive, self._target(drive).at[drive.post.start : drive.post.stop].add(arriving))
 
     def _deliver_later(self, matrices):

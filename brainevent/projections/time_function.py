@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
+from .units import check_sign, per_neuron
+
 
 class TimeFunction:
     """A user's function of time, as a plain function from ms to numbers in a unit.
@@ -53,6 +55,32 @@ class TimeFunction:
         if number.shape not in ((), (self.size,)):
             raise ValueError(f"{what}: the function returned shape {number.shape}, expected a scalar or ({self.size},)")
         return number
+
+
+class Rate:
+    """A rate at which something comes at random, in kHz: a number, one a neuron, or a function of time.
+
+    Args:
+      given: what a user gave: a frequency, scalar or (size,), or a function of time (a Quantity in ms) that returns one.
+      size: the number of neurons.
+      what: names it in errors.
+    """
+
+    def __init__(self, given, size: int, what: str):
+        self.what, self.size, self.function = what, size, given if callable(given) else None
+        self.constant = np.zeros(()) if callable(given) else np.asarray(per_neuron(given, u.kHz, size, what))
+        check_sign(self.constant, given, what, "a frequency of at least 0 Hz", zero=True)
+
+    def _in_time(self, *, traced: bool) -> TimeFunction:
+        return TimeFunction(self.what, self.function, self.size, u.kHz, "a frequency (10 * u.Hz)", traced=traced)
+
+    def loop_key(self):
+        """What a compiled loop depends on."""
+        return None if self.function is None else self._in_time(traced=True).key()
+
+    def at(self, time):
+        """The rate at a time (ms) by the function, cut at 0, a scalar or (size,)."""
+        return jnp.maximum(self._in_time(traced=False)(time), 0)
 
 
 def _bytes_of(constant) -> bytes:

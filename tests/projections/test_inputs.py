@@ -20,10 +20,12 @@ from brainevent.projections import (
     Projection,
     RampCurrent,
     SineCurrent,
+    SpikeSource,
     StepCurrent,
     TimedArray,
     WhiteNoise,
 )
+from brainevent.projections.clock import Clock, root_of
 from brainevent.projections.inputs import poisson_table
 
 DT = 0.1
@@ -337,10 +339,64 @@ def test_poisson_input_takes_a_rate_for_each_neuron():
     rates = np.repeat([0.0, 50.0, 1000.0, 4000.0], 500)
     with jax.enable_x64(True):
         drive = PoissonInput(LIF(2000, name="N"), n=100, rate=rates * u.Hz, weight=1 * u.mV, synapse=Delta())
-        counts = np.stack([np.asarray(drive.counts(jax.random.key(k), DT)) for k in range(5)])
+        clock = Clock((np.uint32(0), np.uint32(0)), DT, root_of(0))
+        counts = np.stack([np.asarray(drive.counts(jax.random.key(k), clock)) for k in range(5)])
     for rate in np.unique(rates):
         mean, got = 100 * rate * DT * 1e-3, counts[:, rates == rate]
         assert got.mean() == pytest.approx(mean, abs=4 * np.sqrt(mean / got.size))
         assert got.var() == pytest.approx(mean, rel=4 * np.sqrt((2 + 1 / max(mean, 0.01)) / got.size))
     with pytest.raises(ValueError, match=r"rate has shape \(3,\), expected a scalar or \(2000,\)"):
         PoissonInput(LIF(2000, name="N"), n=1, rate=np.ones(3) * u.Hz, weight=1 * u.mV, synapse=Delta())
+
+
+def test_poisson_input_follows_a_rate_in_time():
+    """Counts of each neuron in each step, several at once, of a rate that swings and is cut at 0: mean, variance and independence."""
+    n_steps = 400
+
+    def rate(t):
+        return 400 * u.math.sin(2 * np.pi * t / (20 * u.ms)) * u.Hz
+
+    with jax.enable_x64(True):
+        N = LIF(200, tau=1e12 * u.ms, V_th=100 * u.mV, name="N")
+        net = Network(PoissonInput(N, n=50, rate=rate, weight=0.001 * u.mV, synapse=Delta()), seed=2)
+        counts = np.rint(increments(net, N, n_steps) / 0.001).astype(int)
+    mean = 50 * DT * 1e-3 * np.maximum(400 * np.sin(2 * np.pi * np.arange(n_steps) * DT / 20), 0)
+    assert not counts[mean < 1e-12].any() and counts.max() > 4
+    rising = mean > 1e-3
+    score = ((counts[rising].sum(1) - 200 * mean[rising]) ** 2 / (200 * mean[rising])).sum()
+    assert SIGNIFICANCE < stats.chi2.sf(score, rising.sum()) < 1 - SIGNIFICANCE
+    high = counts[mean > 1.5]
+    assert high.var(1).mean() == pytest.approx(mean[mean > 1.5].mean(), rel=4 * np.sqrt(3 / high.size))
+    first, second = high[:-1] - high[:-1].mean(1, keepdims=True), high[1:] - high[1:].mean(1, keepdims=True)
+    assert abs((first * second).mean() / high.var()) < 4 / np.sqrt(high.size)
+
+
+def test_a_rate_of_an_input_that_changes_between_runs_is_heeded():
+    strength, N = [0.0], LIF(100, V_th=100 * u.mV, tau=1e12 * u.ms, name="N")
+    net = Network(PoissonInput(N, n=10, rate=lambda t: strength[0] * u.Hz, weight=0.01 * u.mV, synapse=Delta()), dt=DT * u.ms)
+    for rate, low, high in ((0.0, -1e-9, 1e-9), (500.0, 0.3, 0.7)):
+        strength[0], before = rate, np.asarray(N.V.value.mantissa)
+        net.run(10 * u.ms, progress=False)
+        assert low < np.mean(N.V.value.mantissa - before) < high
+    wrong = PoissonInput(LIF(3, name="M"), n=10, rate=lambda t: 5 * u.mV, weight=0.01 * u.mV, synapse=Delta())
+    with pytest.raises(u.UnitMismatchError, match=r"rate: the function returned a value with unit mV, expected a frequency"):
+        Network(wrong).run(1 * u.ms, dt=DT * u.ms, progress=False)
+
+
+def test_a_raster_is_played():
+    """Row by row, in rows as wide as a step or wider; what a run gave comes back from its own spikes."""
+    raster = np.random.default_rng(0).random((50, 30)) < 0.1
+    for width, every in ((DT, 1), (0.5, 5)):
+        S = SpikeSource.from_raster(raster, dt=width * u.ms, name="S")
+        run = Network(S).run(50 * width * u.ms, dt=DT * u.ms, progress=False)
+        np.testing.assert_array_equal(spikes_of(S, run, 50 * every)[every - 1 :: every], raster)
+        times, ids = run.spikes(S)
+        again = SpikeSource(30, times=times, ids=ids, name="again")
+        np.testing.assert_array_equal(Network(again).run(50 * width * u.ms, dt=DT * u.ms, progress=False).spikes(again)[1], ids)
+    for given, words in (([0, 1], "expected bool"), ([[0, 2]], "expected bool"), ([[0.5, 1]], "expected bool"), ([[np.nan]], "raster")):
+        with pytest.raises(ValueError, match=words):
+            SpikeSource.from_raster(given, dt=1 * u.ms)
+    with pytest.raises(TypeError, match="raster"):
+        SpikeSource.from_raster([[1j]], dt=1 * u.ms)
+    with pytest.raises(ValueError, match=r"from_raster: dt is 0 ms, expected a positive time"):
+        SpikeSource.from_raster(raster, dt=0 * u.ms)

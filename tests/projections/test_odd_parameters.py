@@ -435,7 +435,7 @@ def test_arrays_are_copied():
     before = net.run(1 * u.ms, inputs={population: current}, progress=False)
     for array in (v, w, i, m, r):
         array[:] = 0
-    assert np.asarray(population.own["V_th"]).max() == -50 and np.max(source.rate) > 0
+    assert np.asarray(population.own["V_th"]).max() == -50 and source.rate.constant.max() > 0
     for rule in rules:
         projection = built(rule)
         np.testing.assert_array_equal(u.get_mantissa(projection.matrix.todense()), np.eye(3))

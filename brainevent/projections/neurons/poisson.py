@@ -2,14 +2,12 @@
 
 from typing import ClassVar
 
-import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
 from ..clock import random_bits
 from ..population import Population
-from ..time_function import TimeFunction
-from ..units import check_sign, per_neuron
+from ..time_function import Rate
 
 
 class Poisson(Population):
@@ -31,23 +29,17 @@ class Poisson(Population):
 
     def __init__(self, size, *, rate, name=None):
         super().__init__(size, name=name)
-        owner = f"Poisson {self.label}".rstrip()
-        self.what, self.function = f"{owner}: rate", rate if callable(rate) else None
-        self.rate = 0.0 if callable(rate) else per_neuron(rate, u.kHz, self.size, self.what)
-        check_sign(self.rate, rate, self.what, "at least 0 Hz", zero=True)
+        self.rate = Rate(rate, self.size, f"{f'Poisson {self.label}'.rstrip()}: rate")
         self._make_states()
 
-    def _in_time(self, *, traced: bool) -> TimeFunction:
-        return TimeFunction(self.what, self.function, self.size, u.kHz, "a frequency (10 * u.Hz)", traced=traced)
-
     def loop_key(self):
-        return None if self.function is None else self._in_time(traced=True).key()
+        return self.rate.loop_key()
 
     def initial(self, rng):
         return {"spikes": np.zeros(self.size, bool)}
 
     def check_step(self, dt):
-        most = np.max(self.rate) * dt
+        most = np.max(self.rate.constant) * dt
         if most > 1:
             raise ValueError(f"{self!r}: rate * dt is {most:.3g}, above one spike a step: use a smaller dt, or PoissonInput")
 
@@ -55,9 +47,9 @@ class Poisson(Population):
         if external is not None:
             raise ValueError(f"inputs: {self!r} is a source and takes no current")
         bits = random_bits(clock.key(self.label), self.size)
-        if self.function is not None:  # 24 bits of a float are as many of the probability
-            chance = jnp.clip(self._in_time(traced=False)(clock.time) * clock.dt, 0, 1)
+        if self.rate.function is not None:  # 24 bits of a float are as many of the probability
+            chance = jnp.minimum(self.rate.at(clock.time) * clock.dt, 1)
             return {}, (bits >> 8).astype(chance.dtype) < chance * 2.0**24
-        probability = np.asarray(self.rate) * clock.dt
+        probability = self.rate.constant * clock.dt
         threshold = jnp.asarray(np.minimum(np.rint(probability * 2.0**32), 2.0**32 - 1).astype(np.uint32))
         return {}, bits < threshold

@@ -9,8 +9,8 @@ import numpy as np
 from ..guards import warn
 from ..parameters import describe
 from ..population import Population
-from ..units import check_sign, plain, warn_of_rounding, whole_steps
-from ..values import real_array
+from ..units import check_sign, plain, scalar, warn_of_rounding, whole_steps
+from ..values import array_of, real_array
 
 MOST_STEPS = 2**31 - 1
 
@@ -56,6 +56,30 @@ class SpikeSource(Population):
         order = np.lexsort((neurons, found))
         self.times, self.ids, self.owner = found[order], neurons[order].astype(np.int32), owner
         self._make_states()
+
+    @classmethod
+    def from_raster(cls, raster, *, dt, name=None) -> "SpikeSource":
+        """A source that plays a raster.
+
+        Args:
+          raster: bool (steps, size), or zeros and ones: row k holds who spikes in the step that ends at (k + 1) dt.
+          dt: the width of a row, a time; that of the network or a multiple of it.
+          name: as above.
+
+        >>> import brainunit as u, numpy as np
+        >>> from brainevent.projections import SpikeSource
+        >>> SpikeSource.from_raster(np.eye(3), dt=1 * u.ms).times
+        array([1., 2., 3.])
+        """
+        what = f"SpikeSource {name or ''}".rstrip() + ".from_raster"
+        array = array_of(raster, f"{what}: raster", "bool (steps, size)")
+        array = array if array.dtype == bool else real_array(array, f"{what}: raster", "bool (steps, size)")
+        if array.ndim != 2 or not np.isin(array, (0, 1)).all():
+            raise ValueError(f"{what}: raster is {describe(raster)}, expected bool (steps, size), or zeros and ones of that shape")
+        width = scalar(dt, u.ms, f"{what}: dt", "a positive time")
+        check_sign(width, dt, f"{what}: dt", "a positive time", zero=False)
+        rows, ids = np.nonzero(array)
+        return cls(array.shape[1], times=(rows + 1) * width * u.ms, ids=ids, name=name)
 
     def initial(self, rng):
         return {"spikes": np.zeros(self.size, bool)}
