@@ -22,6 +22,7 @@ from .projection import Projection
 from .recorder import Every
 from .recording import Run
 from .rules import AllToAll, FixedInDegree, FixedOutDegree, FixedProb, FixedTotal, FromMatrix, FromPairs, OneToOne, Rule
+from .statistics import Correlations, Counts, Moments
 from .synapses.base import Synapse
 from .synapses.delta import Delta
 from .synapses.expon import Expon
@@ -43,6 +44,8 @@ __all__ = [
     "AllToAll",
     "Alpha",
     "Constant",
+    "Correlations",
+    "Counts",
     "Delta",
     "DualExpon",
     "Every",
@@ -63,6 +66,7 @@ __all__ = [
     "LearningRule",
     "LogNormal",
     "MgBlock",
+    "Moments",
     "Network",
     "Neuron",
     "Normal",

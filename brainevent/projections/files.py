@@ -153,6 +153,7 @@ def save_run(run, path) -> None:
     arrays = {"dt_ms": run.dt, "first_step": run.first_step, "n_steps": run.n_steps, "interrupted": run.interrupted}
     arrays |= {} if run.speed is None else {"speed": run.speed}
     arrays |= {f"size/{label}": size for label, size in run.sizes.items()} | {f"every/{key}": k for key, k in run._every.items()}
+    arrays |= {f"statistics/{key}/{name}": value for key, found in run._statistics.items() for name, value in found.items()}
     for label, (steps, ids) in run._spikes.items():
         arrays |= {f"spikes/{label}/step": steps, f"spikes/{label}/id": ids}
     for key, values in run._states.items():
@@ -167,7 +168,10 @@ def load_run(path) -> dict[str, Any]:
     def of(kind: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(f"{kind}/"): value for name, value in arrays.items() if name.startswith(f"{kind}/")}
 
-    sizes, spikes, units = of("size"), of("spikes"), of("unit")
+    sizes, spikes, units, statistics = of("size"), of("spikes"), of("unit"), {}
+    for path_of_value, value in of("statistics").items():
+        key, _, name = path_of_value.rpartition("/")
+        statistics.setdefault(key, {})[name] = value
     return {
         "dt": float(arrays["dt_ms"]),
         "first_step": int(arrays["first_step"]),
@@ -178,4 +182,5 @@ def load_run(path) -> dict[str, Any]:
         "states": {key: with_unit(values, u.parse_unit(str(units[key]))) for key, values in of("states").items()},
         "sizes": {label: int(size) for label, size in sizes.items()},
         "every": {key: int(k) for key, k in of("every").items()},
+        "statistics": statistics,
     }

@@ -14,7 +14,7 @@ import numpy as np
 from ..core import table
 from ..core.updates import append_spikes, appends_spikes, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .parameters import describe
-from .population import StateView, View, as_view
+from .population import Population, StateView, View, as_view
 from .units import check_sign, scalar, steps_of
 
 BUFFER_BYTES = 16 << 20  # of all buffers
@@ -22,8 +22,56 @@ AWAY = 8  # times as many where a look at them is a round trip to another device
 IDS = 1 << 18  # spikes that a buffer has room for, at least
 
 
+def whole_steps_of(interval, dt: float, what: str) -> int:
+    """An interval in steps of dt (ms), or an error."""
+    number, expected = scalar(interval, u.ms, what), f"a positive multiple of dt = {dt:.6g} ms"
+    check_sign(number, interval, what, expected, zero=False)
+    steps = steps_of(interval, dt * u.ms, what)
+    if steps != round(steps) or steps < 1:
+        raise ValueError(f"{what} is {describe(interval)}, expected {expected}: take {max(1, round(steps)) * dt:.6g} ms")
+    return round(steps)
+
+
+class Request(abc.ABC):
+    """What a user asks of a state, in `record`, other than all of its values. A subclass is a frozen dataclass with the field `state`."""
+
+    state: Any
+    of_spikes = False  # whether the state is the spikes of a population or slice, which may be given itself
+
+    @abc.abstractmethod
+    def column(self, source: "Source", dt: float) -> "Column":
+        """The column that answers it, dt in ms, or an error."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Every:
+class Source:
+    """Where a recorded state comes from.
+
+    Args:
+      owner, name: what it is a state of, and its name, as in `N[0:5].V`.
+      read: gives it, (width,), of the tree of all states.
+      unit: its unit, or None.
+      kept: whether it is a state of the network's own. order: in which it is shown, or None.
+      view: the neurons that it is of, or None.
+    """
+
+    owner: str
+    name: str
+    read: Callable
+    width: int
+    unit: Any
+    kept: bool = False
+    order: Any = None
+    view: View | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called in a run."""
+        return f"{self.owner}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Every(Request):
     """A recording thinned in time, for `record`: a state at every multiple of an interval.
 
     Args:
@@ -41,14 +89,11 @@ class Every:
     interval: Any
     state: Any
 
-    def steps(self, dt: float) -> int:
-        """The interval in steps of dt (ms), or an error."""
-        number, expected = scalar(self.interval, u.ms, "Every: interval"), f"a positive multiple of dt = {dt:.6g} ms"
-        check_sign(number, self.interval, "Every: interval", expected, zero=False)
-        steps = steps_of(self.interval, dt * u.ms, "Every: interval")
-        if steps != round(steps) or steps < 1:
-            raise ValueError(f"Every: interval is {describe(self.interval)}, expected {expected}: take {max(1, round(steps)) * dt:.6g} ms")
-        return round(steps)
+    def column(self, source, dt):
+        steps = whole_steps_of(self.interval, dt, "Every: interval")
+        if source.name == "spikes" and steps > 1:
+            raise ValueError(f"record: {source.key} cannot be thinned, for spikes are counted: record them in each step")
+        return plain_column(source, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +121,16 @@ class Column(abc.ABC):
 
     Args:
       key: its name in a run.
+      kept: whether it is of a state of the network's own, and not of a population.
 
     Attributes:
       row_bytes: what one step takes in a buffer. parts: of all collected chunks.
     """
 
     row_bytes: float
-    kept = False  # whether it is a state of the network's own, and not of a population
 
-    def __init__(self, key: str):
-        self.key = key
+    def __init__(self, key: str, kept: bool = False):
+        self.key, self.kept = key, kept
         self.parts: list = []
 
     @abc.abstractmethod
@@ -174,10 +219,10 @@ class SpikeBits(Spikes):
 class States(Column):
     """A state of some neurons or synapses, every k-th step."""
 
-    def __init__(self, key, read, width: int, unit, every: int, *, kept=False, order=None):
-        super().__init__(key)
-        self.read, self.width, self.unit, self.every, self.kept, self.order = read, width, unit, every, kept, order
-        self.row_bytes = 8 * width / every
+    def __init__(self, source: Source, every: int):
+        super().__init__(source.key, source.kept)
+        self.read, self.width, self.unit, self.every, self.order = source.read, source.width, source.unit, every, source.order
+        self.row_bytes = 8 * source.width / every
 
     def buffer(self, rows, first):
         array = jnp.zeros((-(-rows // self.every), self.width), jnp.result_type(float))
@@ -207,6 +252,19 @@ class States(Column):
         return values if self.unit is None else u.Quantity(values, unit=self.unit)
 
 
+def plain_column(source: Source, every: int) -> Column:
+    """The column of all values of a state, or of those of every k-th step."""
+    if source.name != "spikes" or source.view is None:
+        return States(source, every)
+    population = source.view.population  # whole, so that slices that overlap cost nothing more
+    return (Spikes if appends_spikes() else SpikeBits)(f"{population.label}.spikes", population)
+
+
+def _rhythm(column: Column) -> tuple[int, int]:
+    """After how many steps a column writes a row, and of how many it is."""
+    return getattr(column, "every", 1), getattr(column, "bin_steps", 1)
+
+
 class Recorder:
     """The columns of a run.
 
@@ -225,39 +283,22 @@ class Recorder:
         for item in wanted:
             column = self._column(item, populations, dt)
             before = self.columns.setdefault(column.key, column)
-            if isinstance(before, States) and before.every != getattr(column, "every", 1):
+            if _rhythm(before) != _rhythm(column):
                 raise ValueError(f"record: {column.key} is there twice, with two intervals: record it once")
         size = BUFFER_BYTES * (1 if table.current_platform() == "cpu" else AWAY)
         row_bytes = sum(column.row_bytes for column in self.columns.values())
         self.rows = max(1, min(10_000, int(size // max(row_bytes, 1))))
 
     def _column(self, item, populations, dt) -> Column:
-        every, state = (item.steps(dt), item.state) if isinstance(item, Every) else (1, item)
-        if isinstance(state, KeptState):
-            return self._kept(state, every, populations)
-        view, name = _resolved(state, populations)
-        population, start, stop = view.population, view.start, view.stop
-        self.sources.append((view, name))
-        if name == "spikes":  # whole populations, so that slices that overlap cost nothing more
-            if every > 1:
-                raise ValueError(f"record: {item.state!r} cannot be thinned, for spikes are counted: record them in each step")
-            return (Spikes if appends_spikes() else SpikeBits)(f"{population.label}.spikes", population)
-
-        def read(tree):
-            return tree["populations"][population.label][name][start:stop]
-
-        return States(f"{view.label}.{name}", read, stop - start, population.state_units[name], every)
-
-    @staticmethod
-    def _kept(state: KeptState, every: int, populations) -> Column:
-        post = state.projection.post.population
-        if not any(post is population for population in populations):
-            raise ValueError(f"record: {state!r} is of a projection of another network")
-        return States(state.label, state.read, state.width, state.unit, every, kept=True, order=state.order())
+        request = item if isinstance(item, Request) else None
+        source = _source(item if request is None else request.state, populations, spikes=request is not None and request.of_spikes)
+        if source.view is not None:
+            self.sources.append((source.view, source.name))
+        return plain_column(source, 1) if request is None else request.column(source, dt)
 
     def key(self):
         """What a compiled loop depends on."""
-        return tuple((key, getattr(column, "every", 1)) for key, column in self.columns.items())
+        return tuple((key, _rhythm(column)) for key, column in self.columns.items())
 
     @property
     def of_populations(self) -> bool:
@@ -294,7 +335,9 @@ class Recorder:
         spikes = {c.population.label: c.values(steps) for c in self.columns.values() if isinstance(c, Spikes)}
         states = {c.key: c for c in self.columns.values() if isinstance(c, States)}
         every = {key: column.every for key, column in states.items() if column.every > 1}
-        return {"spikes": spikes, "states": {key: column.values(steps) for key, column in states.items()}, "every": every}
+        statistics = {key: c.values(steps) for key, c in self.columns.items() if not isinstance(c, (Spikes, States))}
+        states = {key: column.values(steps) for key, column in states.items()}
+        return {"spikes": spikes, "states": states, "every": every, "statistics": statistics}
 
 
 def listed(bits, first_step: int, rows: int):
@@ -317,6 +360,29 @@ def unpacked(bits, first_step: int, rows: int):
     bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     which, bit = np.nonzero(bits)
     return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
+
+
+def _source(item, populations, *, spikes: bool) -> Source:
+    """Where what a user named comes from, or an error that lists what can be recorded.
+
+    Args:
+      spikes: whether it must be spikes, and a population or slice stands for its own.
+    """
+    if isinstance(item, KeptState) and not spikes:
+        post = item.projection.post.population
+        if not any(post is population for population in populations):
+            raise ValueError(f"record: {item!r} is of a projection of another network")
+        return Source(item.projection.name, item.name, item.read, item.width, item.unit, kept=True, order=item.order())
+    whose = isinstance(item, (Population, View)) and spikes
+    view, name = _resolved(StateView(as_view(item), "spikes") if whose else item, populations)
+    if spikes and name != "spikes":
+        raise ValueError(f"record: {_named(item, populations)} holds no spikes: give a population, a slice of one, or its spikes")
+    population, part = view.population, slice(view.start, view.stop)
+
+    def read(tree):
+        return tree["populations"][population.label][name][part]
+
+    return Source(view.label, name, read, view.size, population.state_units[name], view=view)
 
 
 def _resolved(item, populations) -> tuple[View, str]:

@@ -7,7 +7,7 @@ import brainunit as u
 import numpy as np
 
 from .files import load_run, save_run
-from .parameters import describe
+from .parameters import describe, with_unit
 from .plotting import plot_run
 from .population import Named, StateView, View, as_view
 from .recorder import KeptState
@@ -41,13 +41,14 @@ class Run:
         states: dict,
         sizes: dict | None = None,
         every: dict | None = None,
+        statistics: dict | None = None,
         sources=(),
         interrupted=False,
         speed=None,
     ):
         self.dt, self.first_step, self.n_steps, self.interrupted = dt, first_step, n_steps, interrupted
         self.speed = speed  # simulated seconds a second, compilation excluded
-        self._spikes, self._states, self._every = spikes, states, every or {}
+        self._spikes, self._states, self._every, self._statistics = spikes, states, every or {}, statistics or {}
         self._populations = {view.population.label: view.population for view, _ in sources}
         self.sizes = {label: population.size for label, population in self._populations.items()} if sizes is None else sizes
 
@@ -99,6 +100,17 @@ class Run:
         view, (_, ids) = self._known(target), self.spikes(target)
         return ids.size / view.size / max(self.n_steps * self.dt, self.dt) * 1e3 * u.Hz
 
+    def rates(self, target):
+        """The mean rate of each neuron of a population or slice, in Hz, (n,); of its spikes, or of `Counts`."""
+        view = self._known(target)
+        for label, part in ((view.label, slice(None)), (view.population.label, slice(view.start, view.stop))):
+            if f"counts/{label}" in self._statistics:
+                found = self._statistics[f"counts/{label}"]["counts"][part]
+                break
+        else:
+            found = np.bincount(self.spikes(target)[1], minlength=view.size)
+        return found / max(self.n_steps * self.dt, self.dt) * 1e3 * u.Hz
+
     def population_rate(self, target, *, bin=1 * u.ms):
         """`(times, rates)`: the population rate in Hz in bins of the given width, times in ms at the bins' centres.
 
@@ -132,15 +144,21 @@ class Run:
         times, ids = self.spikes(target)
         return variation(times.to_decimal(u.ms), ids, self._known(target).size)
 
-    def correlation(self, target, *, bin=5 * u.ms) -> np.ndarray:
+    def correlation(self, target, *, bin=None) -> np.ndarray:
         """Pearson's correlation coefficients of the spike counts of all pairs of neurons, (n, n); NaN where counts are constant.
 
         Args:
-          target: a population or slice whose spikes were recorded; of a large one, a slice: n^2 numbers come back.
-          bin: in which spikes are counted, a multiple of dt.
+          target: a population or slice of which spikes, or `Correlations`, were recorded; of a large one, a slice: n^2 numbers come back.
+          bin: in which spikes are counted, a multiple of dt; 5 ms, or that of `Correlations`, if left out.
         """
+        known = self._statistics.get(f"correlations/{self._known(target).label}")
+        if known is not None and (bin is None or self._bin_steps(bin) == known["bin_steps"]):
+            return known["correlations"]
+        if known is not None and self._known(target).population.label not in self._spikes:
+            there = known["bin_steps"] * self.dt
+            raise ValueError(f"bin is {describe(bin)}, but the correlations were recorded in bins of {there:.6g} ms, and no spikes")
         steps, ids = self._steps(target)
-        width = self._bin_steps(bin)
+        width = self._bin_steps(5 * u.ms if bin is None else bin)
         return correlations(counts(steps, ids, self._known(target).size, width, max(1, self.n_steps // width)))
 
     def spectrum(self, target, *, bin=1 * u.ms, segment=500 * u.ms):
@@ -184,6 +202,21 @@ class Run:
           ValueError: it was not recorded.
         """
         return self._states[self._found(recorded)]
+
+    def mean(self, recorded):
+        """The mean in time of a recorded state, one number a neuron or synapse; of its rows, or of `Moments`."""
+        return self._moment(recorded, "mean", np.mean, 1)
+
+    def variance(self, recorded):
+        """The variance in time, likewise."""
+        return self._moment(recorded, "variance", np.var, 2)
+
+    def _moment(self, recorded, name: str, of_rows, power: int):
+        key = recorded if isinstance(recorded, str) else self._key_of(recorded)
+        if known := self._statistics.get(f"moments/{key}"):
+            return with_unit(known[name], u.parse_unit(str(known["unit"])) ** power)
+        values = self._states[self._found(key)]
+        return with_unit(of_rows(np.asarray(u.get_mantissa(values), np.float64), axis=0), u.get_unit(values) ** power)
 
     def _found(self, recorded) -> str:
         """The name of a recorded state."""

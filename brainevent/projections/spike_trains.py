@@ -42,3 +42,11 @@ def correlations(binned: np.ndarray) -> np.ndarray:
     norms = np.sqrt((centred**2).sum(1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return centred @ centred.T / np.outer(norms, norms)
+
+
+def correlations_of_sums(bins: int, sums: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """The same, of so many bins, of the sums of the counts of each neuron, integers (n,), and of the products of all pairs, (n, n)."""
+    apart = bins * products - np.outer(sums, sums)  # integers: what is constant is exactly so
+    norms = np.sqrt(np.diagonal(apart).astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return apart / np.outer(norms, norms)

@@ -12,10 +12,15 @@ import pytest
 from tables import OWN_PLATFORM, needs_fixed_order
 
 from brainevent.projections import (
+    CUBA,
     LIF,
+    Correlations,
+    Counts,
     Every,
     Expon,
+    FixedProb,
     FromPairs,
+    Moments,
     Network,
     OneToOne,
     PairSTDP,
@@ -429,3 +434,87 @@ def test_speed_is_measured(simulation):
     run = net.run(50 * u.ms, progress=False)
     assert run.speed > 0
     assert run.duration.to_decimal(u.ms) == pytest.approx(50)
+
+
+# -- statistics on the fly -----------------------------------------------------------------------------------------------------------
+
+
+def busy_network():
+    """30 neurons that share much of their input, so that they are correlated; weights that learn."""
+    P, N = Poisson(40, rate=60 * u.Hz, name="P"), LIF(30, V_th=-58 * u.mV, name="N")
+    learning = PairSTDP(w_max=400 * u.pA)
+    projection = Projection(P, FixedProb(0.3, weight=200 * u.pA), Expon(tau=5 * u.ms, output=CUBA()), N, plasticity=learning)
+    return N, projection, Network(projection, seed=4, dt=0.1 * u.ms)
+
+
+def test_statistics_on_the_fly_are_those_of_what_is_stored(tmp_path):
+    """Mean, variance, counts and correlations over many chunks: those of the rows and spikes of the same run; a file keeps them."""
+    N, projection, net = busy_network()
+    net.run(3.3 * u.ms, progress=False)
+    weights = projection.weight_state
+    asked = [Moments(N.V), Moments(weights), Counts(N), Counts(N[5:9].spikes), Correlations(N[3:20], bin=7 * u.ms), Correlations(N)]
+    run = net.run(401.7 * u.ms, progress=False, record=[N.spikes, N.V, weights, *asked])
+    rows, learned = (np.asarray(run.state(state).mantissa, np.float64) for state in (N.V, weights))
+    run.save(tmp_path / "run.npz")
+    stored = Run(dt=run.dt, first_step=run.first_step, n_steps=run.n_steps, spikes=run._spikes, states=run._states, sizes=run.sizes)
+    for found in (run, Run.load(tmp_path / "run.npz")):
+        assert found.mean("N.V").unit == u.mV and found.variance("N.V").unit == u.mV**2
+        np.testing.assert_allclose(found.mean("N.V").mantissa, rows.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(found.variance("N.V").mantissa, rows.var(0), rtol=1e-4)
+        np.testing.assert_allclose(found.mean(weights.label).mantissa, learned.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(found.variance(weights.label).mantissa, learned.var(0), rtol=1e-3, atol=1e-6)
+        spikes = np.bincount(run.spikes(N)[1], minlength=30)
+        np.testing.assert_allclose(found.rates(N).to_decimal(u.Hz), spikes / 0.4017, rtol=1e-12)
+        want = stored.correlation("N", bin=7 * u.ms)[3:20, 3:20]
+        np.testing.assert_allclose(found.correlation(N[3:20]), want, atol=1e-12)
+        np.testing.assert_allclose(found.correlation(N), stored.correlation("N"), atol=1e-12)
+        assert spikes.sum() > 300 and 0.1 < np.nanmean(want[~np.eye(17, dtype=bool)]) < 0.9
+    np.testing.assert_allclose(stored.mean("N.V").mantissa, rows.mean(0))
+    np.testing.assert_allclose(stored.variance("N.V").mantissa, rows.var(0))
+    np.testing.assert_array_equal(run.rates(N[5:9]).mantissa, stored.rates("N").mantissa[5:9])
+
+
+def test_statistics_without_what_they_are_of():
+    N, _, net = busy_network()
+    record = [Counts(N), Correlations(N[:4].spikes, bin=2 * u.ms), Moments(N[:3].V)]
+    run = net.run(50 * u.ms, progress=False, record=record)
+    _, _, again = busy_network()
+    again_run = again.run(50 * u.ms, progress=False)
+    np.testing.assert_array_equal(run.rates(N).mantissa, again_run.rates("N").mantissa)
+    np.testing.assert_array_equal(run.rates(N[4:6]).mantissa, again_run.rates("N").mantissa[4:6])
+    np.testing.assert_allclose(run.correlation(N[:4], bin=2 * u.ms), again_run.correlation("N", bin=2 * u.ms)[:4, :4], atol=1e-12)
+    assert run.mean(N[:3].V).shape == (3,) and run.states == {}
+    for ask, words in (
+        (lambda: run.spikes(N), "the spikes of N were not recorded"),
+        (lambda: run.correlation(N[:4], bin=3 * u.ms), "recorded in bins of 2 ms, and no spikes"),
+        (lambda: run.correlation(N), "the spikes of N were not recorded"),
+        (lambda: run.mean(N.V), "N.V was not recorded"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ask()
+    empty = net.run(0 * u.ms, progress=False, record=record)
+    assert np.isnan(empty.mean(N[:3].V).mantissa).all() and empty.rates(N).mantissa.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "words"),
+    [
+        (lambda N: [Moments(N.spikes)], ValueError, "Moments of N.spikes, which holds spikes: record Counts"),
+        (lambda N: [Counts(N.V)], ValueError, "N.V holds no spikes: give a population, a slice of one, or its spikes"),
+        (lambda N: [Moments(N)], ValueError, "is no state of a population of this network"),
+        (lambda N: [Correlations(N, bin=0.25 * u.ms)], ValueError, "Correlations: bin is 0.25 ms, expected a positive multiple of dt"),
+        (lambda N: [Correlations(N, bin=5)], u.UnitMismatchError, "Correlations: bin is a plain number"),
+        (lambda N: [Correlations(N), Correlations(N, bin=1 * u.ms)], ValueError, "correlations/N is there twice, with two intervals"),
+        (lambda N: [Correlations(LIF(3, name="M"))], ValueError, "is no state of a population of this network"),
+    ],
+)
+def test_statistics_that_cannot_be_are_named(record, error, words):
+    N, _, net = busy_network()
+    with pytest.raises(error, match=words):
+        net.run(1 * u.ms, progress=False, record=record(N))
+
+
+def test_correlations_of_too_many_neurons_are_refused():
+    P = Poisson(20_000, rate=1 * u.Hz, name="P")
+    with pytest.raises(ValueError, match=r"Correlations of 20,000 neurons of P, expected at most 16,384: take a slice"):
+        Network(P).run(1 * u.ms, dt=0.1 * u.ms, record=[Correlations(P)])
