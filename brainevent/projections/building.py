@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import brainunit as u
 import numpy as np
 
-from .. import Connectivity
+from .. import Connectivity, Dense
 from ..core.updates import Delays
+from ..formats.jit_connectivity import JITConnectivity
 from .guards import warn
 from .inputs import PoissonInput
 from .population import Population
@@ -104,6 +105,33 @@ def delivery_of(projection: Projection, dt: float | None) -> Delivery:
     plasticity = projection.plasticity
     plastic = None if plasticity is None or dt is None else plasticity.operands(projection, dt)
     return Delivery(matrix, mirror, projection.delays, plastic)
+
+
+def warn_of_no_synapses(projection: Projection):
+    """Warn of a projection through which nothing can come."""
+    if not isinstance(projection.held, (Dense, JITConnectivity)) and not projection.n_stored:
+        made = projection.rule or projection.matrix
+        warn(f"{projection.name} has no synapses: {made!r} joins none of {projection.pre.size:,} and {projection.post.size:,} neurons")
+
+
+def warn_of_silence(projections: list[Projection], drives: list[PoissonInput], driven: list[Population]):
+    """Warn of populations that nothing can reach from where spikes or currents come from.
+
+    Args:
+      driven: those that an input of the run goes to.
+    """
+    found = list({id(end.population): end.population for p in projections for end in (p.pre, p.post)}.values())
+    moving = [end.population for p in projections if p.synapse.continuous for end in (p.pre, p.post)]
+    sources = *driven, *moving, *(drive.post.population for drive in drives), *(p for p in found if not p.rests())
+    reached = {id(population) for population in sources}
+    while more := {id(p.post.population) for p in projections if id(p.pre.population) in reached} - reached:
+        reached |= more
+    silent = [population.label for population in found if id(population) not in reached]
+    if silent:
+        warn(
+            f"never driven: {', '.join(silent)}: V_rest and V are below V_th, this run has no input there, and nothing that projects there "
+            "can spike: give a current by run(inputs=...), a PoissonInput, or a projection from a source"
+        )
 
 
 def warn_of_odd_strength(projection: Projection):

@@ -139,6 +139,11 @@ class External:
             tuple((view, current.loop_key()) for view, current in self.sources),
         )
 
+    @property
+    def populations(self) -> list[Population]:
+        """Those that a current goes to."""
+        return [view.population for view in (*self.views, *(view for view, _ in (*self.functions, *self.sources)))]
+
     def states(self, make: Callable) -> dict[str, Any]:
         """The states of noise at the start, by their key among the network's own.
 

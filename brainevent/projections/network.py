@@ -12,7 +12,18 @@ import numpy as np
 from ..core import path_choice, table
 from ..core.launch import kernel_for
 from ..formats.jit_connectivity import JITConnectivity
-from .building import check_new, check_own, delivery_of, generator, numbered, populations_of, take_over, warn_of_odd_strength
+from .building import (
+    check_new,
+    check_own,
+    delivery_of,
+    generator,
+    numbered,
+    populations_of,
+    take_over,
+    warn_of_no_synapses,
+    warn_of_odd_strength,
+    warn_of_silence,
+)
 from .clock import MOST_STEPS, Clock, in_era, root_of, step_of, words_of
 from .files import load_state, save_state
 from .graph import plot_graph
@@ -30,6 +41,8 @@ from .schedule import Schedule, moved
 from .summary import summary, summary_html
 from .units import check_sign, scalar, steps_of, warn_of_rounding
 from .values import flag
+
+FEW_STEPS = 100  # of a run in which nobody expects spikes
 
 
 class Network(brainstate.nn.Module):
@@ -91,6 +104,7 @@ class Network(brainstate.nn.Module):
         self.reset()
         for projection in self.projections:
             warn_of_odd_strength(projection)
+            warn_of_no_synapses(projection)
         for projection in ordered:  # last, so that the parts of a network that could not be built are as they were
             projection.network = self
             self._hold_weights(projection)
@@ -379,6 +393,8 @@ class Network(brainstate.nn.Module):
             first = self.first_step
             external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt)
             self._keep_noise(external)
+            if n_steps >= FEW_STEPS:
+                warn_of_silence(self.projections, self.drives, external.populations)
             chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)
         return Run(
             dt=self._dt,

@@ -14,6 +14,7 @@ LEAST_BAND = 0.04  # of a raster's height: a smaller population is drawn larger 
 LEAST_ROWS = 20  # a population of which fewer neurons would be shown is shown whole
 LINE = 0.145  # inches that a line of a label takes, with what keeps it from the next
 LONGEST_NAME = 28
+HISTOGRAM = 1.6  # inches that a row of histograms takes
 
 
 def pyplot():
@@ -37,8 +38,8 @@ def drawn_picture(plt, figure, path, ours=True):
             plt.close(figure)
 
 
-def plot_run(run, views, *, labels=None, path=None):
-    """Raster over population rate over traces, sharing the time axis; see `Run.plot`."""
+def plot_run(run, views, *, labels=None, isi=False, weights=(), path=None):
+    """Raster over population rate over traces, sharing the time axis, over histograms; see `Run.plot`."""
     if not views:
         raise ValueError("plot: give at least one population or slice whose spikes were recorded, as run.plot(E, I)")
     names = [view.label for view in views] if labels is None else list(labels)
@@ -49,17 +50,26 @@ def plot_run(run, views, *, labels=None, path=None):
     labels = _labels(run, views, names)
     tall = LINE * sum(label.count("\n") + 1.3 for label in labels) + 0.3  # what the labels need
     heights = [max(2.9, tall), 1.1 if len(views) < 4 else 1.6] + [0.65] * len(traces)
-    figure, axes = plt.subplots(
-        len(heights), 1, sharex=True, figsize=(9, 1.0 + sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
-    )
+    n_histograms, n = isi + len(weights), len(heights)
+    heights += [HISTOGRAM] * bool(n_histograms)
+    figure = plt.figure(figsize=(9, 1.0 + sum(heights)), layout="constrained")
     with drawn_picture(plt, figure, path):
-        axes = axes[:, 0]
+        grid = figure.add_gridspec(len(heights), max(n_histograms, 1), height_ratios=heights)
+        axes = [figure.add_subplot(grid[0, :])]
+        axes += [figure.add_subplot(grid[row, :], sharex=axes[0]) for row in range(1, n)]
         _raster(axes[0], run, views, labels, heights[0] - 0.15)
         _rates(axes[1], run, views)
         _draw_traces(axes[2:], run, traces)
-        for ax in axes:
-            ax.spines[["top", "right"]].set_visible(False)
+        for ax in axes[:-1]:
+            ax.tick_params(labelbottom=False)
         axes[-1].set_xlabel("time (ms)")
+        below = [figure.add_subplot(grid[n, column]) for column in range(n_histograms)]
+        if isi:
+            _intervals(below[0], run, views)
+        for ax, projection in zip(below[isi:], weights):
+            _weights(ax, projection)
+        for ax in (*axes, *below):
+            ax.spines[["top", "right"]].set_visible(False)
         axes[0].set_xlim(run.first_step * run.dt, (run.first_step + max(run.n_steps, 1)) * run.dt)
         figure.align_ylabels(axes)
     return figure
@@ -162,6 +172,34 @@ def _bin(run) -> float:
     wanted = max(run.n_steps * run.dt / 400, 0.5)
     width = max(step * 10.0**power for power in range(-1, 7) for step in (1, 2, 5) if step * 10.0**power <= wanted)
     return max(1, round(width / run.dt)) * run.dt
+
+
+def _intervals(ax, run, views):
+    """The distribution of the interspike intervals of each population, in bins that hold whole steps and widen with their logarithm."""
+    found = [np.asarray(run.isi(view)[0].to_decimal(u.ms)) for view in views]
+    every = np.concatenate(found)
+    ax.set(xlabel="interspike interval (ms)", ylabel="density (1/ms)")
+    if not every.size:
+        ax.annotate("no neuron spiked twice", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.3", fontsize="small")
+        ax.set(xticks=[], yticks=[])
+        return
+    steps = np.geomspace(every.min() / run.dt, every.max() / run.dt + 1, 41)
+    edges = (np.unique(np.rint(np.append(steps, steps[-1] + 1))) - 0.5) * run.dt
+    for index, (gaps, colour) in enumerate(zip(found, _colours(views))):
+        density = np.histogram(gaps, edges)[0] / np.diff(edges) / max(gaps.size, 1)
+        ax.stairs(density, edges, color=colour, lw=1.1, zorder=3 - 0.1 * index)
+    ax.set_xscale("log")
+    ax.set_ylim(0)
+
+
+def _weights(ax, projection):
+    """How many synapses have a weight of which size."""
+    values, unit = np.asarray(u.get_mantissa(projection.weight)), u.get_unit(projection.weight)
+    ax.set(xlabel=f"weight ({unit})", ylabel="synapses")
+    ax.set_title(_short(projection.name), fontsize="small")
+    if values.size:
+        counts, edges = np.histogram(values, 40)
+        ax.stairs(counts, edges, color="0.3", fill=True, alpha=0.6)
 
 
 def _traces(run, views):

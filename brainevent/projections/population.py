@@ -226,6 +226,10 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
     def check_step(self, dt: float) -> None:
         """Raise if the parameters do not fit the time step (ms), and warn of what rounding to steps changes."""
 
+    def rests(self) -> bool:
+        """Whether no neuron can spike before something reaches it, as far as the model knows; a model that does not says no."""
+        return False
+
     def peak_deflection(self, synapse, weight: float) -> float | None:
         """The peak change of V (mV) at rest from one spike of this weight; None for a model without such a notion."""
         return None

@@ -13,6 +13,7 @@ from .population import Named, StateView, View, as_view
 from .recorder import KeptState
 from .spike_trains import correlations, counts, intervals, variation
 from .units import check_sign, scalar, steps_of
+from .values import flag
 
 
 class Run:
@@ -242,18 +243,21 @@ class Run:
         """Every recorded state by its name, as `"N[0:5].V"`."""
         return dict(self._states)
 
-    def plot(self, *targets, labels: list[str] | None = None, path: str | None = None):
-        """Draw the raster over the population rate over the recorded traces (of up to 5 neurons).
+    def plot(self, *targets, labels: list[str] | None = None, isi: bool = False, weights=(), path: str | None = None):
+        """Draw the raster over the population rate over the recorded traces (of up to 5 neurons), and below them histograms.
 
         Args:
           targets: populations or slices whose spikes were recorded, from bottom to top, a colour each: `run.plot(E, I)`.
           labels: what to call them, one each; `["E", "I"]`.
+          isi: whether to draw a histogram of the interspike intervals.
+          weights: projections, each for a histogram of the weights that it has now.
           path: where to save the picture; the ending is the file type.
 
         Returns:
           The matplotlib figure (closed already if it was saved).
         """
-        return plot_run(self, [self._known(target) for target in targets], labels=labels, path=path)
+        views = [self._known(target) for target in targets]
+        return plot_run(self, views, labels=labels, isi=flag(isi, "plot: isi"), weights=_weighed(weights), path=path)
 
     def to_dataframe(self, *targets):
         """The spikes as a table with the columns population, neuron and `time (ms)`, one row a spike (needs pandas).
@@ -317,3 +321,12 @@ class Run:
         spikes = ", ".join(f"{label}: {ids.size} spikes" for label, (_, ids) in self._spikes.items())
         ended = " interrupted" if self.interrupted else ""
         return f"Run({self.n_steps * self.dt:.6g} ms,{ended} {spikes}{'; ' if self._states else ''}{', '.join(self._states)})"
+
+
+def _weighed(projections) -> list:
+    """Projections whose weights can be drawn, or an error."""
+    found = list(projections) if isinstance(projections, (list, tuple)) else [projections]
+    for projection in found:
+        if not hasattr(projection, "plot_matrix") or not np.ndim(u.get_mantissa(projection.weight)):
+            raise TypeError(f"plot: weights holds {describe(projection)}, expected projections with one weight a synapse")
+    return found

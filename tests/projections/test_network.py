@@ -14,6 +14,8 @@ from tables import needs_fixed_order
 
 import brainevent as be
 from brainevent.projections import (
+    ALIF,
+    AMPA,
     COBA,
     LIF,
     AllToAll,
@@ -446,3 +448,48 @@ def test_compiled_loops_are_bounded():
     for i in range(1, 14):
         net.run(0 * u.ms, record=[N[:i].V], progress=False)
     assert len(net._loops) == running.MOST_LOOPS
+
+
+def test_populations_that_nothing_reaches_are_named():
+    """A chain without a source, one that a current, an input or a first state drives, and one that only a later run leaves alone."""
+
+    def chain(first):
+        later = [LIF(3, name=name) for name in "BC"]
+        ends = [first, *later]
+        return ends, Network(*(Projection(a, OneToOne(weight=1 * u.mV), Delta(), b) for a, b in itertools.pairwise(ends)), dt=0.1 * u.ms)
+
+    (A, B, _), net = chain(LIF(3, name="A"))
+    with pytest.warns(UserWarning, match="never driven: A, B, C: V_rest and V are below V_th, this run has no input there"):
+        net.run(10 * u.ms, progress=False)
+    net.run(10 * u.ms, inputs={A[:1]: 1 * u.nA}, progress=False)
+    with pytest.warns(UserWarning, match="never driven: A: V_rest"):
+        net.run(10 * u.ms, inputs={B: 1 * u.nA}, progress=False)
+    net.run(1 * u.ms, progress=False)  # too short to expect spikes of
+    A.V.value = -40 * u.mV * np.ones(3)
+    net.run(10 * u.ms, progress=False)
+    for first in (Poisson(3, rate=10 * u.Hz, name="A"), LIF(3, V_rest=-40 * u.mV, name="A"), ALIF(3, name="A")):
+        chain(first)[1].run(10 * u.ms, progress=False)
+    D, E = LIF(3, name="D"), LIF(3, name="E")
+    drive = PoissonInput(E, n=1, rate=1 * u.Hz, weight=1 * u.mV, synapse=Delta())
+    with pytest.warns(UserWarning, match="never driven: D: V_rest"):
+        Network(Projection(D, OneToOne(weight=1 * u.mV), Delta(), E), drive, dt=0.1 * u.ms).run(10 * u.ms, progress=False)
+
+
+def test_a_projection_without_synapses_is_named():
+    A, B = LIF(3, name="A"), LIF(4, name="B")
+    for made in (FixedProb(0.0, weight=1 * u.mV), FromPairs([], [], weight=1 * u.mV), be.CSR.fromdense(np.zeros((3, 4)) * u.mV)):
+        with pytest.warns(UserWarning, match=r"A -> B has no synapses: (.|\n)* joins none of 3 and 4 neurons"):
+            Network(Projection(A, made, Delta(), B))
+
+
+def test_an_unknown_receptor_is_named():
+    """What is no synapse, a state that no receptor has, a receptor on what has none."""
+    A, B = LIF(3, name="A"), LIF(3, name="B")
+    with pytest.raises(TypeError, match="A -> B: the third argument is a synapse, got 'AMPA'"):
+        Projection(A, OneToOne(weight=1 * u.nS), "AMPA", B)
+    projection = Projection(A, OneToOne(weight=1 * u.nS), AMPA(), B)
+    Network(projection)
+    with pytest.raises(ValueError, match=r"A -> B: AMPA\(.*\) has no state 'gNMDA': its states are"):
+        projection.synapse_state("gNMDA")
+    with pytest.raises(TypeError, match="takes no synapses"):
+        Projection(A, OneToOne(weight=1 * u.nS), AMPA(), Poisson(3, rate=1 * u.Hz, name="P"))

@@ -1,5 +1,8 @@
 """Pictures: every kind of run gives one, with the right axes; what cannot be drawn is an error."""
 
+import contextlib
+import itertools
+
 import brainunit as u
 import matplotlib
 import matplotlib.pyplot as plt
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation, Text
 
-from brainevent.projections import LIF, Delta, FixedProb, Network, Projection
+from brainevent.projections import CUBA, LIF, Delta, Expon, FixedProb, Network, Normal, Poisson, Projection
 from brainevent.projections.recording import Run
 
 
@@ -15,6 +18,7 @@ from brainevent.projections.recording import Run
 def no_window():
     before = matplotlib.get_backend()
     matplotlib.use("agg")
+    plt.close("all")  # of other suites
     yield
     plt.close("all")
     matplotlib.use(before)
@@ -77,7 +81,8 @@ def test_what_cannot_be_drawn(targets, labels, message):
 def test_matrix_picture(prob, tmp_path):
     pre, post = LIF(30, name="pre"), LIF(20, name="post")
     projection = Projection(pre, FixedProb(prob, weight=0.5 * u.mV), Delta(), post)
-    Network(projection, seed=1)
+    with contextlib.nullcontext() if prob else pytest.warns(UserWarning, match="pre -> post has no synapses: FixedProb"):
+        Network(projection, seed=1)
     figure = projection.plot_matrix(path=str(tmp_path / "matrix.png"))
     assert (tmp_path / "matrix.png").stat().st_size > 2_000
     assert figure.axes[0].get_xlabel() == "post: post" and figure.axes[0].get_title() == f"{projection.n_synapses} synapses"
@@ -186,3 +191,44 @@ def test_a_network_shows_itself_in_a_notebook():
     assert html.count("<table>") == 3 and "A&lt;b&gt; -&gt; B" in html and "<b>" not in html.replace("<b>Network", "")
     for line in net.summary().splitlines()[-1:]:
         assert line.replace("<", "&lt;").replace(">", "&gt;") in html
+
+
+@pytest.mark.parametrize("parts", [1, 2, 8])
+def test_histograms_stand_below(parts, tmp_path):
+    """Intervals of a density of 1 for each population, weights of as many synapses as there are, in panels that do not overlap."""
+    P = Poisson(50, rate=100 * u.Hz, name="P")
+    layers = [LIF(30 + 5 * k, V_th=-58 * u.mV, name=f"L{k}") for k in range(parts)]
+    made = FixedProb(0.3, weight=Normal(300 * u.pA, 60 * u.pA))
+    projections = [Projection(P, made, Expon(tau=5 * u.ms, output=CUBA()), layer) for layer in layers]
+    net = Network(*projections, seed=1)
+    run = net.run(300 * u.ms, dt=0.1 * u.ms, progress=False)
+    figure = run.plot(*layers, isi=True, weights=projections[:2])
+    figure.canvas.draw()
+    intervals, *weights = figure.axes[2:]
+    assert len(weights) == min(parts, 2) and intervals.get_xlabel() == "interspike interval (ms)"
+    for patch in intervals.patches:
+        density, edges, _ = patch.get_data()
+        assert (density * np.diff(edges)).sum() == pytest.approx(1)
+    for ax, projection in zip(weights, projections):
+        assert ax.patches[0].get_data().values.sum() == projection.n_synapses and ax.get_xlabel() == "weight (pA)"
+    boxes = [ax.get_tightbbox() for ax in (intervals, *weights)]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+    plt.close(figure)
+    silent = net.run(0.5 * u.ms, progress=False, record=[layers[0].spikes])
+    figure = silent.plot(layers[0], isi=True)
+    assert figure.axes[2].texts[0].get_text() == "no neuron spiked twice"
+    plt.close(figure)
+
+
+def test_histograms_that_cannot_be_are_named():
+    run = RUNS["silent"]
+    P, M = Poisson(5, rate=10 * u.Hz, name="P"), LIF(5, name="M")
+    one = Projection(P, FixedProb(0.5, weight=1 * u.mV, format="jit"), Delta(), M)
+    Network(one)
+    for options, words in (
+        ({"weights": [1]}, "weights holds 1, expected"),
+        ({"weights": one}, "one weight a synapse"),
+        ({"isi": 2}, "isi"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            run.plot(N, **options)

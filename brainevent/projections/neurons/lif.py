@@ -162,6 +162,10 @@ class LIF(Population):
     def jump(self, state, spikes, jumps):
         return state | {"V": state["V"] + jnp.where(spikes | (state["refractory"] > 0), 0, jumps)}
 
+    def rests(self):
+        highest = np.maximum(np.asarray(self.V.value.to_decimal(u.mV)), self.own["V_rest"])
+        return not (highest > self.own["V_th"]).any()
+
     def relative_conductance(self, synapse, weight):
         return float(np.mean(self.own["R"])) * weight * synapse.conducts
 

@@ -48,8 +48,8 @@ class RewardSTDP(PairSTDP):
     spikes, and once every 2 tau_c; weights are kept within their bounds at these times.
 
     >>> import brainunit as u
-    >>> from brainevent.projections import AllToAll, Expon, LIF, Network, Projection, RewardSTDP
-    >>> A, B = LIF(2, name="A"), LIF(3, name="B")
+    >>> from brainevent.projections import AllToAll, Expon, LIF, Network, Poisson, Projection, RewardSTDP
+    >>> A, B = Poisson(2, rate=10 * u.Hz, name="A"), LIF(3, name="B")
     >>> learning = RewardSTDP(w_max=2 * u.pA, tau_c=1 * u.second)
     >>> projection = Projection(A, AllToAll(weight=1 * u.pA), Expon(tau=5 * u.ms), B, plasticity=learning)
     >>> net = Network(projection, dt=0.1 * u.ms)
