@@ -115,7 +115,21 @@ def fire(V, wait, threshold, reset, hold):
     Returns:
       `(V, wait, spikes)`: V reset where it passed the threshold, the count of this step's end, and the spikes, bool (n,).
     """
-    return _choose("fire", dtype=V.dtype)(V, wait, threshold, reset, hold)
+    return _fire(_choose("fire", dtype=V.dtype), V, wait, threshold, reset, hold)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _fire(run, V, wait, threshold, reset, hold):
+    return run(V, wait, threshold, reset, hold)
+
+
+@_fire.defjvp
+def _fire_jvp(run, primals, tangents):
+    """V has the derivatives of what it is made of, the reset where it spiked; spikes, which jump, have none."""
+    V, wait, spikes = _fire(run, *primals)
+    d_V, d_reset = tangents[0], jnp.asarray(tangents[3], V.dtype)
+    none: Any = np.zeros(wait.shape, jax.dtypes.float0), np.zeros(spikes.shape, jax.dtypes.float0)
+    return (V, wait, spikes), (jnp.where(spikes, d_reset, d_V), *none)
 
 
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):

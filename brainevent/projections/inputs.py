@@ -6,11 +6,12 @@ from typing import Any
 import brainunit as u
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .clock import poisson_counts, random_bits
 from .currents import Current
 from .guards import warn
-from .parameters import describe, digest
+from .parameters import describe, digest, in_unit
 from .population import Population, View, as_view
 from .synapses.base import Synapse
 from .time_function import Rate, TimeFunction
@@ -126,9 +127,19 @@ class External:
                 self.functions.append((view, function))
             else:
                 self.views.append(view)
-                value = per_neuron(current, u.pA, view.size, f"inputs[{view.label}]")
-                self.values.append(np.asarray(value, jnp.result_type(float)))
+                self.values.append(self._constant(view, current, traced))
         self.values += [current.operands(view.size, f"inputs[{view.label}]", dt) for view, current in self.sources]
+
+    @staticmethod
+    def _constant(view: View, current, traced: bool):
+        """A current as plain floats in pA; in a loop of the user's own it may be one that is not known yet."""
+        what, dtype = f"inputs[{view.label}]", jnp.result_type(float)
+        if traced or not isinstance(u.get_mantissa(current), Tracer):
+            return np.asarray(per_neuron(current, u.pA, view.size, what), dtype)
+        value = in_unit(current, u.pA, what, "a current")
+        if value.shape not in ((), (view.size,)) or not jnp.issubdtype(value.dtype, jnp.floating):
+            raise ValueError(f"{what} is {value.dtype} of shape {value.shape}, expected floats, a scalar or ({view.size},)")
+        return value.astype(dtype)
 
     def key(self):
         """What a compiled loop depends on: what the functions compute, and the shapes of the values."""

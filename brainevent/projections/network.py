@@ -336,7 +336,7 @@ class Network(brainstate.nn.Module):
         """One step of dt on the states themselves, for loops of your own under `brainstate.transform`.
 
         Args:
-          inputs: as for `run`.
+          inputs: as for `run`; a current may be traced, as one that changes from step to step, or that is differentiated by.
 
         The time step is the network's, or that of `brainstate.environ`.
 

@@ -400,3 +400,25 @@ def test_a_raster_is_played():
         SpikeSource.from_raster([[1j]], dt=1 * u.ms)
     with pytest.raises(ValueError, match=r"from_raster: dt is 0 ms, expected a positive time"):
         SpikeSource.from_raster(raster, dt=0 * u.ms)
+
+
+def test_a_step_takes_a_current_that_is_not_known_yet():
+    """One number a step, and one a neuron and step, in a loop of one's own: the V of a run with the same currents; what does not fit."""
+    import brainstate
+
+    currents = np.random.default_rng(1).uniform(0, 300, (50, 3))
+    for each in (currents[:, :1].repeat(3, 1), currents):
+        N, M = LIF(3, name="N"), LIF(3, name="M")
+        net, given = Network(N, dt=DT * u.ms), each if each is currents else each[:, 0]
+        brainstate.transform.for_loop(lambda now, net=net, N=N: net.step({N: now * u.pA}), jnp.asarray(given))
+        Network(M).run(50 * DT * u.ms, dt=DT * u.ms, inputs={M: TimedArray(each * u.pA, dt=DT * u.ms)}, progress=False)
+        np.testing.assert_allclose(N.V.value.mantissa, M.V.value.mantissa, rtol=1e-6)
+    for now, error, words in (
+        (lambda x: x[0] * u.mV, u.UnitMismatchError, r"inputs\[N\] has unit mV, but a current has unit pA"),
+        (lambda x: x[:2] * u.pA, ValueError, r"inputs\[N\] is float32 of shape \(2,\), expected floats, a scalar or \(3,\)"),
+        (lambda x: x.astype(complex) * u.pA, ValueError, r"inputs\[N\] is complex64 of shape \(3,\), expected floats"),
+    ):
+        N = LIF(3, name="N")
+        net = Network(N, dt=DT * u.ms)
+        with pytest.raises(error, match=words):
+            brainstate.transform.for_loop(lambda x, now=now, net=net, N=N: net.step({N: now(x)}), jnp.asarray(currents))

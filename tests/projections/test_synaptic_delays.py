@@ -18,6 +18,7 @@ from tables import HERE, build, needs_numba
 import brainevent as be
 from brainevent.core import updates
 from brainevent.projections import (
+    COBA,
     LIF,
     Constant,
     Delta,
@@ -470,3 +471,53 @@ def test_truncated_normal_delays_of_the_microcircuit():
     net.run(5 * u.ms, dt=DT * u.ms, inputs={N: 250 * u.pA}, progress=False)
     assert sum(key.startswith("due.") for key in net._states) == 1
     assert all(part.delay.to_decimal(u.ms).min() >= DT - 1e-9 for part in parts)
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("delays", ["none", "one", "each pre", "each"])
+def test_derivatives_through_the_steps_of_a_network(delays, backend):
+    """The sum of V^2 at the end by the current into each neuron, both modes, resets included, against an unrolled dense model."""
+    n_steps, (n_pre, n_post), rng = 40, (5, 4), np.random.default_rng(6)
+    steps = {"none": np.zeros((5, 4)), "one": np.full((5, 4), 7), "each pre": np.broadcast_to(np.arange(5)[:, None] * 3, (5, 4))}
+    steps = steps.get(delays, rng.integers(0, 20, (5, 4))).astype(int)
+    given = {"none": None, "one": 0.7 * u.ms, "each pre": steps[:, :1] * DT * u.ms, "each": steps.reshape(-1) * DT * u.ms}[delays]
+    w, gain = rng.uniform(2, 6, (n_pre, n_post)), rng.uniform(0.5, 1.5, n_post)
+    with jax.enable_x64(True), be.backend(backend):
+        A = LIF(n_pre, V_init=np.linspace(-51, -49, 5) * u.mV, name="A")
+        B = LIF(n_post, R=100 * u.Mohm, V_init=np.linspace(-60, -50.5, 4) * u.mV, name="B")
+        rule = FromPairs(*np.indices((n_pre, n_post)).reshape(2, -1), weight=w.reshape(-1) * u.nS)
+        net = Network(Projection(A, rule, Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), B, delay=given), dt=DT * u.ms)
+        state, seen = brainstate.ParamState(jnp.asarray(gain)), []
+
+        def ours():
+            net.reset()
+            drive = 900 * u.pA * jnp.ones(n_pre)
+
+            def one(i):
+                net.step({A: drive, B: state.value * (100 + i) * u.pA})
+                return A.spikes.value, B.spikes.value
+
+            seen.append(brainstate.transform.for_loop(one, np.arange(n_steps)))
+            return jnp.sum(B.V.value.mantissa**2), seen.pop()
+
+        value, (spikes, resets) = ours()
+        spikes, resets = np.asarray(spikes), np.asarray(resets)
+
+        def dense(gain):
+            V, g = jnp.linspace(-60, -50.5, n_post), jnp.zeros(n_post)
+            for i in range(n_steps):
+                rate = 1 + 0.1 * g
+                rest = (-65 + 0.1 * gain * (100 + i)) / rate
+                V = rest + (V - rest) * jnp.exp(-DT / 20 * rate)
+                came = np.array([[n >= 0 and spikes[n, row] for n in i - steps[row]] for row in range(n_pre)])
+                g = g * np.exp(-DT / 5) + (came * w).sum(0)
+                V = jnp.where(resets[i], -65.0, V)
+            return jnp.sum(V**2)
+
+        want = jax.grad(dense)(jnp.asarray(gain))
+        backward, _ = brainstate.transform.grad(ours, state, has_aux=True)()
+        forward, _ = brainstate.transform.jacfwd(ours, state, has_aux=True)()
+    assert spikes.sum() > 3 and resets.any() and not resets.all(0).any()
+    assert float(value) == pytest.approx(float(dense(gain)), rel=1e-5)
+    for got in (backward, forward):
+        np.testing.assert_allclose(got, want, rtol=1e-9)
