@@ -23,6 +23,8 @@ position; p = 0 and p = 1 are exact.
   normal density of variance 1 - h^2 / 6 and a triangle of half-width h = 1 / 32 adds h^2 / 6: the mean is exact, the variance to
   1e-7, the fourth moment to 1e-5, the distribution function to 1e-6, and nothing lies beyond 6.35 standard deviations.
 n / 2^e is exact in float32, so that a weight is the same on every backend: one product and one sum, each rounded once.
+
+**Delays**, where every synapse has its own: the third word of the two above chooses a whole number of steps, by the alias method.
 """
 
 import decimal
@@ -98,6 +100,14 @@ def normal_table() -> np.ndarray:
         half = [int((d / total * 2**32).to_integral_value()) for d in density]
     half[0] = 2**32 - 2 * sum(half[1:])  # symmetric, and 2^32 in all
     return _alias_table([half[abs(cell - middle)] for cell in range(2 * middle)], NODE_BITS)
+
+
+def outcome_table(probabilities: np.ndarray) -> np.ndarray:
+    """The alias table of the outcomes 0, 1, ..., at most 2^16, of these probabilities, each of which is met to 2^-32."""
+    counts = np.rint(np.asarray(probabilities) * 2.0**32).astype(np.int64)
+    counts[np.argmax(counts)] += (1 << 32) - counts.sum()
+    bits = max(1, (counts.size - 1).bit_length())
+    return _alias_table([*counts.tolist(), *[0] * ((1 << bits) - counts.size)], bits)
 
 
 def span(prob: float) -> int:
@@ -193,6 +203,12 @@ def draw_weights(seed, line, position, kind: str):
         return (first >> 8).astype(jnp.int32)
     node = _outcome(first, jnp.asarray(normal_table()), NODE_BITS).astype(jnp.int32) - (1 << (NODE_BITS - 1))
     return node * 65536 + ((second & 0xFFFF) + (second >> 16)).astype(jnp.int32) - 65535
+
+
+def draw_outcomes(seed, line, position, table):
+    """The outcomes of a table (`outcome_table`) for the synapses at `(line, position)`, arrays that broadcast: int32."""
+    word = _words(seed, position, 0, line, WEIGHTS)[2]
+    return _outcome(word, table, (table.shape[0] - 1).bit_length()).astype(jnp.int32)
 
 
 def scaled(n, kind: str, dtype):

@@ -186,14 +186,20 @@ class Delays(NamedTuple):
     tally: jax.Array
 
 
-def enqueue(ring, counts, A, delays: Delays, spikes, place, *, window):
+class DrawnDelays(NamedTuple):
+    """The delays of a just-in-time matrix, drawn like its weights: `table`, uint32, of `core.law.outcome_table`."""
+
+    table: jax.Array
+
+
+def enqueue(ring, counts, A, delays: Delays | DrawnDelays, spikes, place, *, window):
     """Add what the spikes will deliver to a ring of due input, every synapse into the slot of its own delay.
 
     Args:
       ring: plain floats (slots, size of the post population), a power of two of slots, more than the longest delay; updated in place
         where the backend can.
       counts: int32 (3,), how often each path of `TAKEN` ran; updated.
-      A: a connectivity of plain weights by row, shape (n_pre, n_post).
+      A: a connectivity of plain weights by row, shape (n_pre, n_post); a just-in-time one with `DrawnDelays`, others with `Delays`.
       spikes: as for `deposit`.
       place: int32 scalar, the number of this step, modulo 2^32.
       window: as for `deposit`.
@@ -215,7 +221,10 @@ def _enqueue_jvp(run, window, primals, tangents):
     ring, counts, A, delays, spikes, place = primals
 
     def plain(ring, A, spikes):
-        return add_later(ring, A, delays, spikes, place, window)
+        if isinstance(delays, Delays):
+            return add_later(ring, A, delays, spikes, place, window)
+        walked = table.choose("enqueue", type(A), table.current_platform(), "xla", ring.dtype).run
+        return ring + walked(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
 
     tangent = jax.jvp(plain, (ring, A, spikes), (tangents[0], tangents[2], tangents[4]))[1]
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))

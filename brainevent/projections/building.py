@@ -8,7 +8,7 @@ import brainunit as u
 import numpy as np
 
 from .. import Connectivity, Dense
-from ..core.updates import Delays
+from ..core.updates import Delays, DrawnDelays
 from ..formats.jit_connectivity import JITConnectivity
 from .guards import warn
 from .inputs import PoissonInput
@@ -94,7 +94,7 @@ class Delivery(NamedTuple):
 
     matrix: Connectivity
     mirror: Connectivity | None
-    delays: Delays | None
+    delays: Delays | DrawnDelays | None
     plastic: Any
 
 

@@ -57,9 +57,8 @@ class Delay:
             return self
         by_row = self.times.size != n_synapses if self.by_row is None else self.by_row
         if self.times.size != (n_pre if by_row else n_synapses):
-            raise ValueError(
-                f"{self.what} has {self.times.size} times, expected one, {n_synapses} (one a synapse), or {n_pre} (one a pre neuron)"
-            )
+            each = f"{n_synapses} (one a synapse)" if n_synapses >= 0 else "a distribution (just-in-time synapses are not stored)"
+            raise ValueError(f"{self.what} has {self.times.size} times, expected one, {each}, or {n_pre} (one a pre neuron)")
         return dataclasses.replace(self, by_row=by_row)
 
     def sampled(self, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -99,6 +98,21 @@ class Delay:
                 "check its unit"
             )
         return whole_steps(times, dt, self.what)
+
+    def probabilities(self, dt: float) -> np.ndarray:
+        """Of a distribution: that of 0, 1, ... steps of dt (ms), to 2^-33, given that the delay is not below 0."""
+        unit, below = self.times.unit, float(self.times.cdf(with_unit(0.0, self.times.unit)))
+        per_step = float(u.Quantity(dt, unit=u.ms).to_decimal(unit))
+        if below > 1 - 2.0**-20:
+            raise ValueError(f"{self.what} is {self.times!r}, expected a distribution of times of at least 0 ms")
+        ends = (np.arange(MOST_STEPS + 1) + 0.5) * per_step
+        up_to = (self.times.cdf(with_unit(ends, unit)) - below) / (1 - below)
+        if up_to[-1] < 1 - 2.0**-33:
+            raise ValueError(
+                f"{self.what} is {self.times!r}, which reaches beyond {MOST_STEPS} steps of dt = {dt:.6g} ms: check its unit, or cut it "
+                "as TruncNormal does"
+            )
+        return np.diff(up_to[: np.argmax(up_to >= 1 - 2.0**-33) + 1], prepend=0.0)
 
     def check_step(self, dt: float) -> None:
         """Raise if a delay is too long, and warn if rounding to steps moves one by more than 1 %. (Those drawn are multiples of dt.)"""

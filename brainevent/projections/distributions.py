@@ -50,6 +50,21 @@ class Distribution(Drawn, ABC):
     def _check(self, **plain) -> None:
         """Raise if the parameters, plain numbers in one unit, make no distribution."""
 
+    def cdf(self, value) -> np.ndarray:
+        """The probability of less than each of the values.
+
+        >>> Uniform(0 * u.ms, 4 * u.ms).cdf([1, 3] * u.ms)
+        array([0.25, 0.75])
+        """
+        values, plain = np.asarray(in_unit(value, self.unit, "value", repr(self)), np.float64), self._plain()
+        if not plain.get("std", 1.0) or ("low" in plain and plain["low"] == plain["high"]):
+            return np.where(values > (plain["mean"] if "mean" in plain else plain["low"]), 1.0, 0.0)
+        return self._law(**plain).cdf(values)
+
+    def _law(self, **plain):
+        """The distribution as scipy.stats has it."""
+        raise NotImplementedError(f"{type(self).__name__} knows no cdf: give it `_law`")
+
     @abstractmethod
     def _draw(self, rng, size, **plain):
         """Draw plain float64 values."""
@@ -142,6 +157,9 @@ class Normal(Distribution):
     def _draw(self, rng, size, mean, std):
         return _scale_and_shift(rng.standard_normal(size), std, mean)
 
+    def _law(self, mean, std):
+        return _stats().norm(mean, std)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TruncNormal(Distribution):
@@ -180,6 +198,9 @@ class TruncNormal(Distribution):
         values = _truncated(rng, size, (low - mean) / std, (high - mean) / std)
         return np.clip(_scale_and_shift(values, std, mean), low, high)
 
+    def _law(self, mean, std, low, high):
+        return _stats().truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Uniform(Distribution):
@@ -205,6 +226,9 @@ class Uniform(Distribution):
 
     def _draw(self, rng, size, low, high):
         return _scale_and_shift(rng.random(size), high - low, low)
+
+    def _law(self, low, high):
+        return _stats().uniform(low, high - low)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -251,6 +275,10 @@ class LogNormal(Distribution):
         exponents = _scale_and_shift(rng.standard_normal(size), math.sqrt(variance), math.log(mean) - variance / 2)
         return np.exp(exponents)
 
+    def _law(self, mean, std):
+        variance = math.log1p((std / mean) ** 2)
+        return _stats().lognorm(math.sqrt(variance), scale=math.exp(math.log(mean) - variance / 2))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Gamma(Distribution):
@@ -280,6 +308,9 @@ class Gamma(Distribution):
     def _draw(self, rng, size, shape, scale):
         return _scale_and_shift(rng.standard_gamma(shape, size), scale, 0.0)
 
+    def _law(self, shape, scale):
+        return _stats().gamma(shape, scale=scale)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Exponential(Distribution):
@@ -303,6 +334,9 @@ class Exponential(Distribution):
 
     def _draw(self, rng, size, mean):
         return _scale_and_shift(rng.standard_exponential(size), mean, 0.0)
+
+    def _law(self, mean):
+        return _stats().expon(scale=mean)
 
 
 def sample_like(value, rng: np.random.Generator, size, dtype=np.float64):
@@ -339,6 +373,13 @@ def sample_like(value, rng: np.random.Generator, size, dtype=np.float64):
             "give one value for each, a scalar for all, or a distribution."
         )
     return with_unit(plain.astype(dtype)[()], u.get_unit(value))
+
+
+def _stats():
+    """scipy.stats, imported when a distribution function is first asked for."""
+    import scipy.stats  # slow to import
+
+    return scipy.stats
 
 
 def _check_std(dist, std: float) -> None:

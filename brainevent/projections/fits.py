@@ -13,7 +13,11 @@ def check_delay(projection, delay: Delay):
     word = projection.rule.format if projection.rule is not None else "jit" if isinstance(projection._matrix, JITConnectivity) else "auto"
     if delay.each and projection.path == "dense":
         raise ValueError(f'{delay.what} is one a synapse, which path="dense" cannot deliver: use path="event" or "auto"')
-    if delay.each and word not in ("auto", "csr", "fixed"):
+    if delay.drawn and word == "jit" and getattr(projection._matrix, "major", 0):
+        raise ValueError(
+            f"{delay.what} is drawn for each synapse, but the lines of {projection._matrix!r} are its columns: take an R format"
+        )
+    if delay.each and word not in ("auto", "csr", "fixed", "jit"):
         raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
 
 

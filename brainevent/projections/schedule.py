@@ -84,24 +84,18 @@ class Schedule:
         """
         made = {}
         for population in self.populations:
-            longest = max((self._longest(p) for p in self._read_back(population)), default=0)
+            longest = max((p.longest_delay(self.dt) for p in self._read_back(population)), default=0)
             if longest:
                 made[f"ring.{population.label}"] = jnp.zeros((1 << longest.bit_length(), packed_size(population.size)), jnp.uint8)
         for projection in self.projections:
             if projection.plasticity is not None and projection.learns and projection.each_delayed:
-                past = projection.plasticity.rings(projection, self._longest(projection))
+                past = projection.plasticity.rings(projection, projection.longest_delay(self.dt))
                 made |= {self.plastic_key(projection, name): jnp.asarray(ring, jnp.result_type(float)) for name, ring in past.items()}
             if projection.due_later:
-                key, slots = self.due_key(projection), 1 << self._longest(projection).bit_length()
+                key, slots = self.due_key(projection), 1 << projection.longest_delay(self.dt).bit_length()
                 slots = max(slots, made[key].shape[0] if key in made else 0)
                 made[key] = jnp.zeros((slots, projection.post.population.size), jnp.result_type(float))
         return made
-
-    def _longest(self, projection) -> int:
-        """The longest delay of a projection, in steps."""
-        if projection.each_delayed:
-            return projection.delays.tally.size - 2
-        return int(np.max(projection.delay_steps(self.dt), initial=0))
 
     def _read_back(self, population) -> list[Projection]:
         """The projections from a population that deliver its spikes of some steps ago."""

@@ -1,6 +1,7 @@
 """Delays of single synapses and of single pre neurons: against a replay of the spikes by numpy, and an unrolled dense model."""
 
 import copy
+import importlib.util
 import pickle
 import re
 import warnings
@@ -16,16 +17,19 @@ from oracles import assert_close
 from tables import HERE, build, needs_numba
 
 import brainevent as be
-from brainevent.core import updates
+from brainevent.core import law, updates
 from brainevent.projections import (
     COBA,
     LIF,
     Constant,
     Delta,
     Expon,
+    Exponential,
     FixedOutDegree,
     FixedProb,
     FromPairs,
+    Gamma,
+    LogNormal,
     Network,
     Normal,
     OneToOne,
@@ -34,7 +38,7 @@ from brainevent.projections import (
     TruncNormal,
     Uniform,
 )
-from brainevent.projections.delays import by_delay
+from brainevent.projections.delays import Delay, by_delay
 
 DT, N_PRE, N_POST, N_SYN = 0.1, 40, 30, 300
 POST = {"V_th": 100 * u.mV, "V_rest": 0 * u.mV, "V_reset": 0 * u.mV, "name": "post"}
@@ -435,7 +439,7 @@ def test_what_a_delay_may_be(key, when):
         assert net.run(0.2 * u.ms, progress=False).n_steps == 2
 
 
-@pytest.mark.parametrize("format", ["jit", "csc", "coo", "dense"])
+@pytest.mark.parametrize("format", ["csc", "coo", "dense"])
 def test_formats_without_a_place_for_them_are_refused(format):
     N = LIF(3, name="N")
     with pytest.raises(ValueError, match=re.escape(f'delay is one a synapse, which format="{format}" cannot hold: use format="csr"')):
@@ -521,3 +525,120 @@ def test_derivatives_through_the_steps_of_a_network(delays, backend):
     assert float(value) == pytest.approx(float(dense(gain)), rel=1e-5)
     for got in (backward, forward):
         np.testing.assert_allclose(got, want, rtol=1e-9)
+
+
+# -- drawn just in time --------------------------------------------------------------------------------------------------------------
+
+DRAWN = {
+    "normal": Normal(1.5 * u.ms, 0.75 * u.ms),
+    "truncated": TruncNormal(1.5 * u.ms, 0.75 * u.ms, 0.1 * u.ms, 3 * u.ms),
+    "uniform": Uniform(0.2 * u.ms, 25 * u.ms),
+    "exponential": Exponential(1 * u.ms),
+    "gamma": Gamma(2.0, 0.5 * u.ms),
+    "lognormal": LogNormal(1.5 * u.ms, 0.5 * u.ms),
+    "seconds": Uniform(0 * u.second, 0.002 * u.second),
+    "a point": Normal(0.7 * u.ms, 0 * u.ms),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawn_steps_follow_their_distribution(name):
+    """Half a million synapses: how many there are of each number of steps, against what numpy draws from the same distribution."""
+    from scipy import stats
+
+    drawn = DRAWN[name]
+    table = jnp.asarray(law.outcome_table(Delay.given(drawn, "delay").probabilities(DT)))
+    got = np.asarray(law.draw_outcomes(np.uint32(5), np.arange(500, dtype=np.uint32)[:, None], np.arange(1000, dtype=np.uint32), table))
+    sampled = np.asarray(drawn.sample(np.random.default_rng(1), 700_000).to_decimal(u.ms))
+    want = np.floor(sampled[sampled >= 0][:500_000] / DT * (1 + 1e-9) + 0.5).astype(int)
+    counts = [np.bincount(steps.ravel(), minlength=1 + max(got.max(), want.max())) for steps in (got, want)]
+    many = counts[0] + counts[1] > 40
+    if many.sum() == 1:
+        assert many[7] and (got == 7).all()
+        return
+    table = np.stack([np.append(c[many], c[~many].sum()) for c in counts])
+    assert stats.chi2_contingency(table[:, table.sum(0) > 0]).pvalue > 1e-4
+    first, second = got[:, :-1].ravel(), got[:, 1:].ravel()
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("weight", ["one", "normal", "uniform"])
+def test_drawn_delays_against_a_replay(weight, backend):
+    """Every jump of V, over several runs: those of the listed synapses, each with the delay that a table of them shows."""
+    weights = {"one": 0.3 * u.mV, "normal": Normal(0.1 * u.mV, 0.2 * u.mV), "uniform": Uniform(-0.2 * u.mV, 0.5 * u.mV)}
+    with jax.enable_x64(True), be.backend(backend):
+        pre, post = Poisson(N_PRE + 9, rate=300 * u.Hz, name="pre")[7 : 7 + N_PRE], LIF(N_POST, **POST)
+        rule = FixedProb(0.3, weight=weights[weight], format="jit")
+        projection = Projection(pre, rule, Delta(), post, delay=Normal(1 * u.ms, 0.8 * u.ms))
+        net = Network(projection, seed=2, dt=DT * u.ms)
+        record = [pre.population.spikes, post.V]
+        runs = [net.run(t * u.ms, progress=False, record=record) for t in (3, 5)]
+        V = np.concatenate([run.state(post.V).mantissa for run in runs])
+        times, ids = (np.concatenate(parts) for parts in zip(*((r.spikes(pre)[0].mantissa, r.spikes(pre)[1]) for r in runs)))
+        row, col = (np.asarray(ids, np.uint32) for ids in projection.pairs())
+        w = np.asarray(projection.matrix.todense().mantissa)[row, col]
+        steps = np.asarray(law.draw_outcomes(projection.matrix.seed, row, col, projection.delays.table))
+    assert row.size > 250 and steps.min() == 0 and np.unique(steps).size > 15 and projection.delay == Normal(1 * u.ms, 0.8 * u.ms)
+    want = replayed((times, ids), [(row, col, w, steps)], len(V))
+    assert np.abs(V).max() > 1
+    np.testing.assert_allclose(V, want, rtol=0, atol=1e-9)
+    if importlib.util.find_spec("pandas"):
+        np.testing.assert_allclose(projection.to_dataframe()["delay (ms)"], steps * DT)
+
+
+def test_drawn_delays_are_set_saved_and_shown(tmp_path):
+    """A change leaves under way what is; a file goes on; the summary names the distribution; many rows go to more than one thread."""
+
+    def build(n=30):
+        pre, post = Poisson(n, rate=200 * u.Hz, name="pre"), LIF(n, tau=1e12 * u.ms, **POST)
+        projection = Projection(pre, FixedProb(0.4, weight=0.1 * u.mV, format="jit"), Delta(), post, delay=Uniform(0 * u.ms, 2 * u.ms))
+        return projection, Network(projection, seed=1, dt=DT * u.ms)
+
+    projection, net = build()
+    assert "Uniform(0 ms, 2 ms)" in net.summary()
+    net.run(3 * u.ms, progress=False)
+    net.save(tmp_path / "state.npz")
+    other, restored = build()
+    restored.load(tmp_path / "state.npz")
+    V = [
+        n.run(3 * u.ms, progress=False, record=[p.post.population.V]).state(p.post.population.V).mantissa
+        for p, n in ((projection, net), (other, restored))
+    ]
+    np.testing.assert_array_equal(*V)
+    for p, n in ((projection, net), (other, restored)):
+        p.delay = 0.5 * u.ms
+        n.run(3 * u.ms, progress=False)
+    np.testing.assert_array_equal(*(p.post.population.V.value.mantissa for p in (projection, other)))
+    projection.delay = Exponential(1 * u.ms)
+    net.run(3 * u.ms, progress=False)
+    assert projection.delay == Exponential(1 * u.ms)
+    large, its = build(4000)
+    its.run(2 * u.ms, progress=False)
+    V = np.asarray(large.post.population.V.value.mantissa)
+    with be.backend("xla"):
+        again, slow = build(4000)
+        slow.run(2 * u.ms, progress=False)
+    assert V.min() > 1
+    np.testing.assert_allclose(V, again.post.population.V.value.mantissa, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("delay", "words"),
+    [
+        (
+            lambda n: np.ones(n) * u.ms,
+            r"360 times, expected one, a distribution \(just-in-time synapses are not stored\), or 30 \(one a pre",
+        ),
+        (lambda n: Normal(-50 * u.ms, 1 * u.ms), "expected a distribution of times of at least 0 ms"),
+        (lambda n: Normal(10 * u.second, 1 * u.second), "which reaches beyond 65535 steps of dt = 0.1 ms"),
+    ],
+)
+def test_delays_that_cannot_be_drawn_are_named(delay, words):
+    pre, post = LIF(30, name="pre"), LIF(30, name="post")
+    with pytest.raises(ValueError, match=words):
+        projection = Projection(pre, FixedProb(0.4, weight=0.1 * u.mV, format="jit"), Delta(), post, delay=delay(360))
+        Network(projection, dt=DT * u.ms)
+    column = be.JITCHomoC((0.1 * u.mV, 0.4, 1), shape=(30, 30))
+    with pytest.raises(ValueError, match="are its columns: take an R format"):
+        Projection(pre, column, Delta(), post, delay=Uniform(0 * u.ms, 1 * u.ms))

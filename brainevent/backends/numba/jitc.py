@@ -9,11 +9,11 @@ from ...core.columns import gathered, spread, summed
 from ...core.table import kernel
 from ...formats.jit_connectivity import JITConnectivity
 from .bridge.ffi import call, threads
-from .deposit import EVENT, GATHER, factor_of, fade
+from .deposit import EVENT, GATHER, factor_of
 from .kernels import jitc as walks
-from .kernels.jitc import gather_blocks, scatter_blocks, scatter_lines
+from .kernels.jitc import gather_blocks, later_blocks, later_lines, scatter_blocks, scatter_lines
 from .kernels.law import NOWHERE, Law, chunks_of
-from .kernels.operands import OK, active
+from .kernels.operands import OK, active, fade
 from .stored import SERVED
 
 THREADED_WORK = 20_000  # synapses of a call above which a second thread (about 10 us) is worth waking: one takes 4 ns or more
@@ -34,6 +34,12 @@ def _parameters(A):
         return None, None
     data = A.data.astype(A.precision or A.data.dtype)
     return data, None if A.fold is None else A.fold.astype(data.dtype)
+
+
+def _scaled(A, dtype):
+    """`(scale, weights, fold)`: one weight for all is a factor, and then there are no weights."""
+    data, fold = _parameters(A)
+    return (jnp.reshape(A.data, 1), None, fold) if A.kind is None else (jnp.ones(1, dtype), data, fold)
 
 
 def _blocks(n):
@@ -143,11 +149,43 @@ def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     """The one path there is: from the active lines, or, where the lines are targets, by walking all of them."""
     A.check_path(path)
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    data, fold = _parameters(A)
-    scale, w = (jnp.reshape(A.data, 1), None) if A.kind is None else (jnp.ones(1, target.dtype), data)
+    scale, w, fold = _scaled(A, target.dtype)
     operands = target, counts, factor_of(decay, target.dtype), spikes, scale, w, fold, np.array(window, np.int32), _law(A)
     if A.major:
         return call(deposit_gather, outs, *operands, _blocks(threads()[0]), aliases={0: 0, 1: 1})
     if _splits(A):
         return call(deposit_threaded, outs, *operands, _blocks(threads()[0]), _blocks(_busy_lines(A)), aliases={0: 0, 1: 1})
     return call(deposit_scatter, outs, *operands, aliases={0: 0, 1: 1})
+
+
+def enqueue_drawn(ring, counts, x, scale, w, fold, window, table, place, law, after, taken):
+    """Add what the active lines send into the slots of the ring that are due; `after` shares the memory of `ring`."""
+    x = x[window[0] : window[1]]
+    lines, count = active(x)
+    taken[EVENT] += 1
+    drawn = Law(*law)
+    later_lines(lines, count, 0, chunks_of(drawn), x, scale[0], w, fold, table, np.int64(place[0]), window[2], after, drawn)
+    return OK
+
+
+def enqueue_threaded(ring, counts, x, scale, w, fold, window, table, place, law, blocks, least, after, taken):
+    """The same, split by chunks where at least `least[0]` lines are active."""
+    x = x[window[0] : window[1]]
+    lines, count = active(x)
+    taken[EVENT] += 1
+    if count >= least[0]:
+        later_blocks(lines, count, x, scale[0], w, fold, table, np.int64(place[0]), window[2], blocks[0], after, *law)
+    else:
+        drawn = Law(*law)
+        later_lines(lines, count, 0, chunks_of(drawn), x, scale[0], w, fold, table, np.int64(place[0]), window[2], after, drawn)
+    return OK
+
+
+@kernel("enqueue", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED)
+def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
+    outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
+    scale, w, fold = _scaled(A, ring.dtype)
+    operands = ring, counts, spikes, scale, w, fold, np.array(window, np.int64), delays.table, place, _law(A)
+    if _splits(A):
+        return call(enqueue_threaded, outs, *operands, _blocks(threads()[0]), _blocks(_busy_lines(A)), aliases={0: 0, 1: 1})
+    return call(enqueue_drawn, outs, *operands, aliases={0: 0, 1: 1})

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from ...core import law
 from ...core.columns import gathered, spread, summed
+from ...core.path_choice import TAKEN
 from ...core.table import BackendError, kernel
 from ...formats.jit_connectivity import JITConnectivity
 from .stored import accumulator
@@ -105,6 +106,20 @@ def propagate_drawn(A, x, *, dtype, transpose, event, batched):
         out = walk(A, jnp.arange(A.n_lines), A.n_lines, out, gather, columns)
     out = out.astype(dtype)
     return out if one else gathered(out, x, batched)
+
+
+@kernel("enqueue", JITConnectivity, backend="xla")
+def enqueue_drawn(ring, counts, A, delays, spikes, place, *, window):
+    """Walk the lines that spiked."""
+    v = spikes[window[0] : window[1]].astype(ring.dtype)
+    v, B = (v * A.data, A.replace(data=None)) if A.kind is None else (v, A)
+
+    def visit(ring, line, item, position, hit):
+        due = place + law.draw_outcomes(A.seed, line[:, None], position, delays.table)
+        sent = jnp.where(hit, v[line][:, None] * _weights(B, line, position, ring.dtype), 0)
+        return ring.at[due & (ring.shape[0] - 1), window[2] + position].add(sent)
+
+    return walk(A, *_active(v), ring, visit), counts.at[TAKEN.index("event")].add(1)
 
 
 @kernel("correlate", JITConnectivity, backend="xla", event_driven=True)

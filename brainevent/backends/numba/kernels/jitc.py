@@ -7,13 +7,14 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from .law import Law, chunks_of, scratch, sign_of, unit_of, visits, walk, weigh
+from .law import LOW, MOST, WEIGHTS, Law, chunks_of, fields, outcome, philox, scratch, sign_of, unit_of, visits, walk, weigh
 from .operands import OK, active, active_rows, value, weight
 
 PARTS = 32  # that the lines of a pull-back are summed in, at most
 
 
 Scatter = namedtuple("Scatter", "basis x scale w fold weights out")
+Later = namedtuple("Later", "basis x scale w fold weights words seed table place first ring")
 Gather = namedtuple("Gather", "basis x scale w fold weights out")
 Columns = namedtuple("Columns", "basis x w fold gathers out")
 PullBack = namedtuple("PullBack", "left right fold unit sums")
@@ -39,6 +40,39 @@ def visit_gather(state, line, chunk, ids, numbers, count):
     for t in range(count):
         total += out.dtype.type(x[np.uint64(ids[t])]) * weight(w, t, out)
     out[line] += state.scale * total
+
+
+@visits(Later)
+def visit_later(state, line, chunk, ids, numbers, count):
+    """Add what a line sends to its positions into a ring of what is due later, each synapse by the delay that is drawn for it."""
+    x, w, ring, table = state.x, state.weights, state.ring, state.table
+    weigh(state.w, state.fold, state.basis, numbers, count, w)
+    here, words = ids[:count], state.words[:count]
+    for t in range(count):  # alone, so that it vectorises
+        _, _, word, _ = philox(np.uint64(here[t]) & LOW, np.uint64(0), np.uint64(line), WEIGHTS, state.seed)
+        words[t] = word
+    shift, bits, rest, alias = fields(table)
+    v, mask = state.scale * value(x, line, ring), ring.shape[0] - 1
+    for t in range(count):
+        steps = np.int64(outcome(words[t], table, shift, bits, rest, alias))
+        ring[(state.place + steps) & mask, np.uint64(state.first) + np.uint64(here[t])] += v * weight(w, t, ring)
+
+
+@njit
+def later_lines(lines, count, first_chunk, last_chunk, x, scale, w, fold, table, place, first, ring, law):
+    """Add what the listed lines send to the positions of some chunks into a ring; the positions stand from `first` on in a slot."""
+    seed = np.uint64(law.seeds[0])
+    state = Later(law.basis, x, scale, w, fold, scratch(w), np.empty(MOST, np.uint32), seed, table, place, first, ring)
+    walk(law, lines, 0, count, first_chunk, last_chunk, state)
+
+
+@njit(parallel=True)
+def later_blocks(lines, count, x, scale, w, fold, table, place, first, blocks, ring, seeds, gaps, basis, sizes):
+    """The same for all chunks, one thread a block of them: every position is summed by one thread in the one order."""
+    chunks = chunks_of(Law(seeds, gaps, basis, sizes))
+    for b in prange(blocks):
+        law, low, high = Law(seeds, gaps, basis, sizes), chunks * b // blocks, chunks * (b + 1) // blocks
+        later_lines(lines, count, low, high, x, scale, w, fold, table, place, first, ring, law)
 
 
 @njit
