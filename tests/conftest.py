@@ -1,6 +1,9 @@
 """Fixtures shared by the suites, and how many processes run them; `tables.py` and `oracles.py` stand beside this file."""
 
+import ctypes
+import gc
 import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,8 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from brainevent.core import law, table
 
-MOST_WORKERS = 8  # each takes 0.5 GB
+MOST_WORKERS = 8
+MOST_PAGES = 2**31 // os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # 2 GB, that a process may keep from suite to suite
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +39,19 @@ def pytest_configure(config):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_go():
+    """The suites compile thousands of small programs, 2 MB each: those of one are let go of before the next if they take more than 2 GB."""
+    yield
+    statm = pathlib.Path("/proc/self/statm")
+    if statm.exists() and int(statm.read_text().split()[1]) > MOST_PAGES:
+        jax.clear_caches()
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps what is free, unless it is told
+        if trim is not None:
+            trim(0)
 
 
 @pytest.fixture(scope="module")
