@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
+from tables import needs_numba
 
 from brainevent.projections.distributions import Normal, Uniform
 from brainevent.projections.rules import (
@@ -163,6 +164,7 @@ def test_subsets_have_uniform_overlap(rule):
     assert abs(overlap.var() / law.var() - 1) < 5 * np.sqrt(2 / 1000)  # the relative error of a variance of 1000 near-normal values
 
 
+@needs_numba  # three million lines: on xla they take minutes, of the law that test_law.py holds both backends to
 def test_huge_populations_are_covered_evenly():
     n = 3_000_000
     for rule in (FixedProb(1e-9), FixedTotal(9000), FixedTotal(9000, multapses=False)):
