@@ -141,7 +141,7 @@ def learn(
     run, first, values = _choose("learn", A, values[0].dtype), None, tuple(jnp.asarray(value) for value in values)
     shared = tuple(jnp.asarray(number, values[0].dtype) for number in shared)
     if isinstance(spikes, Arrivals):
-        first, spikes = spikes.first, spikes._replace(first=None)  # type: ignore[arg-type]
+        first, spikes = spikes.first, spikes._replace(first=None)
     return _learn(run, rule, axis, first, A, values, spikes, own, other, shared, places, past, readers)
 
 

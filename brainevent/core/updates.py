@@ -248,7 +248,7 @@ class Arrivals(NamedTuple):
     spikes: Any
     delays: Delays
     bits: Any
-    first: int
+    first: Any
     place: Any
 
 

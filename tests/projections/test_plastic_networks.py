@@ -32,6 +32,7 @@ from brainevent.projections import (
     PairSTDP,
     Poisson,
     Projection,
+    RewardSTDP,
     TripletSTDP,
     TsodyksMarkram,
     Uniform,
@@ -384,11 +385,18 @@ def test_weights_can_be_learned_in_a_loop_of_ones_own():
 
 @needs_numba
 @pytest.mark.usefixtures("optimised")
-@pytest.mark.parametrize("delay", [None, Uniform(0 * u.ms, 4 * u.ms)], ids=["none", "each"])
-def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step(delay):
+@pytest.mark.parametrize(
+    ("learning", "delay"),
+    [
+        (PairSTDP(w_max=20 * u.pA), None),
+        (PairSTDP(w_max=20 * u.pA), Uniform(0 * u.ms, 4 * u.ms)),
+        (RewardSTDP(w_max=20 * u.pA), None),
+    ],
+    ids=["pairs", "each delayed", "rewarded"],
+)
+def test_nothing_that_grows_with_the_synapses_is_copied_in_a_step(learning, delay):
     """The weights of a million plastic synapses, and past traces, are updated in place: the compiled loop copies nothing of their size."""
     pre, post = Poisson(1000, rate=10 * u.Hz, name="pre"), LIF(1000, name="N")
-    learning = PairSTDP(w_max=20 * u.pA)
     connected = {"connectivity": AllToAll(weight=10 * u.pA), "synapse": Expon(tau=5 * u.ms), "delay": delay}
     net = Network(Projection(pre, post=post, plasticity=learning, **connected), seed=1, dt=DT * u.ms)
     tree = net._collect()
