@@ -98,7 +98,7 @@ class Every(Request):
 
 @dataclasses.dataclass(frozen=True)
 class KeptState:
-    """A state of a projection or of its synapses, for `record`: `projection.weight_state`, `projection.synapse_state("g")`."""
+    """A state of a projection or of its synapses, for `record`: `projection.weight_state`, `.current_state`, `.synapse_state("g")`."""
 
     projection: Any
     name: str

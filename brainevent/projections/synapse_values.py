@@ -20,6 +20,7 @@ from .plasticity.reward import RewardSTDP
 from .recorder import KeptState
 from .rules.random import distribution_of, redrawn
 from .synapse_order import SynapseOrder
+from .synapses.delta import Delta
 from .units import inside
 from .values import kept, real_array
 
@@ -318,3 +319,22 @@ class SynapseValues:
             raise ValueError(f"{self.name}: {self.synapse} has no state {name!r}{where}: its states are {', '.join(known) or 'none'}")
         key, part = f"synapse{self.network.schedule.synapse_of(self)}.{name}", slice(self.post.start, self.post.stop)
         return KeptState(self, name, lambda tree: tree["kept"][key][part], lambda: None, self.post.size, inside(self.synapse.unit))
+
+    @property
+    def current_state(self) -> KeptState:
+        """The current (pA) that these synapses send into their post neurons at the V these have, for `record`: one column a post neuron,
+        above zero where it depolarises (of all that share it).
+        """
+        if self.network is None or self.synapse.targets() is None:
+            why = f"{self.synapse} makes V jump" if isinstance(self.synapse, Delta) else f"that of {self.synapse} depends on V at both ends"
+            why = "it is not in a network yet" if self.network is None else why
+            raise ValueError(f"{self.name} has no current_state: {why}")
+        index, synapse = self.network.schedule.synapse_of(self), self.synapse
+        label, part = self.post.population.label, slice(self.post.start, self.post.stop)
+
+        def read(tree):
+            V = tree["populations"][label]["V"]
+            offset, slope = synapse.affine({name: tree["kept"][f"synapse{index}.{name}"] for name in synapse.initial(1)}, V)
+            return (offset - slope * V)[part]
+
+        return KeptState(self, "current", read, lambda: None, self.post.size, u.pA)

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 from tables import OWN_PLATFORM, needs_fixed_order
 
+from brainevent import Dense
 from brainevent.projections import (
+    COBA,
     CUBA,
     LIF,
     Correlations,
     Counts,
+    Delta,
     Every,
     Expon,
     FixedProb,
     FromPairs,
+    Gap,
+    MgBlock,
     Moments,
     Network,
     OneToOne,
@@ -27,6 +32,7 @@ from brainevent.projections import (
     Poisson,
     Projection,
     Run,
+    SpikeSource,
     network,
     recorder,
     running,
@@ -253,6 +259,28 @@ def test_every_kth_step(chunk, monkeypatch):
     assert thin[0][1][1].unit == u.pA and thin[0][1][1].shape == (0, 40) and np.ptp(full[2][2].mantissa[:, 0]) > 0
 
 
+@pytest.mark.parametrize("output, current", [
+    (CUBA(), lambda s, V: s),
+    (COBA(E=-80 * u.mV), lambda s, V: s * (-80 - V)),
+    (MgBlock(E=5 * u.mV, Mg=1.5), lambda s, V: s * (5 - V) / (1 + 1.5 * np.exp(-0.062 * V) / 3.57)),
+])  # fmt: skip
+def test_the_current_of_synapses(output, current):
+    """Spikes at known times: the sum of their exponentials in numpy, and Ohm's law at the V that was recorded beside; a slice, thinned."""
+    rng, times, tau = np.random.default_rng(5), np.array([1.0, 3.3, 3.4, 9.0]), 4.0
+    S = SpikeSource(2, times=np.append(times, times[1:]) * u.ms, ids=[0] * 4 + [1] * 3, name="S")
+    N = LIF(5, V_init=rng.uniform(-65, -55, 5) * u.mV, name="N")
+    weights = rng.uniform(1, 2, (2, 3))
+    projection = Projection(S, Dense(weights * output.unit), Expon(tau=tau * u.ms, output=output), N[1:4])
+    net = Network(projection, dt=DT * u.ms)
+    record = [N.V, Every(0.5 * u.ms, projection.current_state)]
+    run = net.run(12 * u.ms, record=record, progress=False)
+    t = np.arange(1, 121)[:, None] * DT
+    s = sum(np.where(t > at - DT / 2, np.exp(-(t - at) / tau), 0) * w for own, w in zip((times, times[1:]), weights) for at in own)
+    got = run.state(projection.current_state)
+    assert got.unit == u.pA and got.shape == (24, 3)
+    np.testing.assert_allclose(got.mantissa, current(s, run.state(N.V).mantissa[:, 1:4])[4::5], rtol=2e-5, atol=1e-6)
+
+
 def test_a_full_buffer_ends_a_chunk_and_not_a_run(monkeypatch):
     """All neurons spike in every step: the list of spikes is emptied whenever it is full."""
     monkeypatch.setattr(recorder, "IDS", 10)
@@ -264,6 +292,14 @@ def test_a_full_buffer_ends_a_chunk_and_not_a_run(monkeypatch):
         np.testing.assert_array_equal(ids, np.tile(np.arange(population.size), 200))
         np.testing.assert_allclose(times.mantissa, np.repeat(np.arange(1, 201) * 0.1, population.size))
     assert run.n_steps == 200
+
+
+def jumps(synapse):
+    """A projection in a network of its own, whose synapse has no state."""
+    A, B = LIF(3, name="A"), LIF(3, name="B")
+    projection = Projection(A, OneToOne(weight=1 * synapse.unit), synapse, B)
+    Network(projection)
+    return projection
 
 
 def test_what_cannot_be_recorded_so_says_so():
@@ -280,6 +316,13 @@ def test_what_cannot_be_recorded_so_says_so():
         (lambda: [stranger.weight_state], "is of a projection of another network"),
         (lambda: [static.weight_state], "weight_state is of weights that learn, in a network"),
         (lambda: [projection.synapse_state("h")], "has no state 'h': its states are g"),
+        (lambda: [other.projections[0].current_state], "is of a projection of another network"),
+        (
+            lambda: [Projection(N, OneToOne(weight=1 * u.pA), Expon(tau=5 * u.ms), N).current_state],
+            "no current_state: it is not in a network yet",
+        ),
+        (lambda: [jumps(Delta()).current_state], r"no current_state: Delta\(\) makes V jump"),
+        (lambda: [jumps(Gap()).current_state], r"no current_state: that of Gap\(\) depends on V at both ends"),
     ):
         with pytest.raises(ValueError, match=match):
             net.run(1 * u.ms, record=record(), progress=False)
