@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import resource
+import sys
 from typing import NamedTuple
 
 import brainunit as u
@@ -59,3 +61,9 @@ def simulate(model: Model, arguments: argparse.Namespace):
         run.plot(E, I, labels=["E", "I"], path=arguments.plot)
         print(f"picture    {arguments.plot}")
     return run
+
+
+def peak_memory() -> float:
+    """The most memory this process has held, in GB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kB elsewhere

@@ -7,15 +7,13 @@ input is the same and its fluctuations are those of many small synapses: irregul
 synapses would take 4 GB with one weight for all, 8 GB with individual ones.
 """
 
-import resource
-import sys
 import time
 
 import brainunit as u
 
 from brainevent.projections import COBA, LIF, Expon, FixedProb, Network, Normal, Projection
 
-from .command_line import Model, parser, simulate
+from .command_line import Model, parser, peak_memory, simulate
 
 SYNAPSES = 1000  # of a neuron, on average
 SHRUNK = 80 / SYNAPSES  # the weights, against those of COBA
@@ -50,12 +48,6 @@ def build(scale: float = 1.0, seed: int = 42, *, format: str = "jit") -> Model:
         seed=seed,
     )
     return Model(net, E, I, inputs={N: 200 * u.pA})
-
-
-def peak_memory() -> float:
-    """The most memory this process has held, in GB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # bytes there, kB elsewhere
 
 
 def main(words=None):

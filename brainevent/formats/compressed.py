@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import is_concrete
+from ..arrays import is_concrete, placed, with_unit
 from ..connectivity import Connectivity
+from ..core.assembly import sort_lines
 from ..core.path_choice import keeps_second
 from ..core.table import is_scalar
 
@@ -85,15 +86,28 @@ class Compressed(Connectivity):
         new._set(**(kept | {"shape": self.shape[::-1]}))
         return new
 
-    def reordered_within_lines(self, order):
-        """The same matrix, its synapses stored in another order that keeps them in their lines.
+    def starts(self) -> np.ndarray:
+        """Where each line starts, and the last one ends, on the host: int64 (lines + 1,)."""
+        raise NotImplementedError
+
+    def sorted_within_lines(self, keys: np.ndarray, *, ties: bool, placed_from: bool):
+        """The same matrix, the synapses of every line sorted by a key, stable.
 
         Args:
-          order: integers (nse,), the place where each stood.
+          keys: uint8 or uint16 (nse,); sorted likewise, in place.
+          ties: whether the keys of synapses that join one pair of neurons are first sorted among them; ids have to be `ordered`.
+          placed_from: whether to say where each synapse stood.
+
+        Returns:
+          `(matrix, order)`, order int64 (nse,) or None.
         """
-        indices, shape = np.asarray(self.indices).reshape(-1)[order], self.indices.shape
-        data = self.data if is_scalar(u.get_mantissa(self.data)) else self.data.reshape(-1)[order].reshape(shape)
-        return self.replace(data=data, indices=jnp.asarray(indices.reshape(shape)), ordered=False)
+        mantissa, unit = u.split_mantissa_unit(self.data)
+        ids, shape = np.array(self.indices).reshape(-1), self.indices.shape
+        weights = None if is_scalar(mantissa) else np.array(mantissa).reshape(-1)
+        order = np.arange(self.nse, dtype=np.int64) if placed_from else None
+        sort_lines(self.starts(), keys, ids, weights=weights, places=order, ties=ties)
+        data = self.data if weights is None else with_unit(placed(weights.reshape(shape)), unit)
+        return self.replace(data=data, indices=placed(ids.reshape(shape)), ordered=False), order
 
     def regrouped(self):
         """The same matrix grouped by the other axis (CSR as CSC and back); a counting sort on the host, so not under jit."""

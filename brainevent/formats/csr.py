@@ -49,6 +49,9 @@ class _PointerCompressed(Compressed):
     def structure(self):
         return self.indptr, self.indices
 
+    def starts(self):
+        return np.asarray(self.indptr).astype(np.int64)
+
     def lines(self):
         if is_concrete(self.indptr):
             return np.repeat(np.arange(self.shape[self.major], dtype=np.int32), np.diff(np.asarray(self.indptr)))

@@ -37,6 +37,9 @@ class _FixedCompressed(Compressed):
     def structure(self):
         return np.array([self.indices.shape[1]], np.uint32), self.indices.reshape(-1)
 
+    def starts(self):
+        return np.arange(self.indices.shape[0] + 1, dtype=np.int64) * self.indices.shape[1]
+
     def lines(self):
         return jnp.repeat(jnp.arange(self.indices.shape[0], dtype=jnp.int32), self.indices.shape[1])
 

@@ -7,16 +7,16 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
+from ..arrays import placed
 from ..core.updates import Delays
-from ..formats.compressed import line_starts
 from .distributions import Constant, Distribution
+from .drawing import BLOCK, in_blocks, in_threads
 from .parameters import describe, with_unit
 from .units import check_sign, plain, warn_of_rounding, whole_steps
 
 MOST_STEPS = 2**16 - 1  # a ring of 2^16 steps holds it, and 16 bits
 EXPECTED = "a time of at least 0 ms"
 MOST_TURNS = 100  # draws of a distribution until all its times are at least 0
-SORTED_AT_ONCE = 1 << 24  # synapses
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,8 +63,14 @@ class Delay:
 
     def sampled(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """One time a synapse (ms), drawn if it is a distribution; what that gives below 0 is drawn again."""
-        if not self.drawn:
-            return self.times
+        return in_blocks(rng, size, self._draw, np.float64) if self.drawn else self.times
+
+    def sampled_steps(self, rng: np.random.Generator, size: int, dt: float) -> np.ndarray:
+        """The same in steps of dt (ms), 8 or 16 bits wide."""
+        steps = self.steps(dt) if not self.drawn else in_blocks(rng, size, lambda rng, n: self.steps(dt, self._draw(rng, n)), np.uint16)
+        return steps.astype(_narrow(int(np.max(steps, initial=0))), copy=False)
+
+    def _draw(self, rng, size: int) -> np.ndarray:
         times = np.asarray(plain(self.times.sample(rng, size), u.ms, self.what), np.float64)
         for _ in range(MOST_TURNS):
             below = np.flatnonzero(times < 0)
@@ -121,24 +127,23 @@ class Delay:
             warn_of_rounding(self.times, dt, self.what)
 
 
-def by_delay(A, steps):
-    """`(order, Delays)`: the order in which the synapses of a matrix by row stand by delay within a row, and their delays so.
+def by_delay(A, steps: np.ndarray, *, ties: bool = False, placed_from: bool = True):
+    """`(matrix, Delays, order)`: a matrix by row whose synapses stand by delay within a row, their delays, and where each of them stood.
 
     Args:
       A: CSR or FixedPostNumConn. steps: integers (nse,), in the order of its weights.
+      ties, placed_from: as for `Compressed.sorted_within_lines`.
     """
-    import scipy.sparse  # slow to import, and only needed here
+    longest = int(np.max(steps, initial=0))
+    steps = np.array(steps, _narrow(longest))
+    A, order = A.sorted_within_lines(steps, ties=ties, placed_from=placed_from)
+    tally = np.zeros(longest + 2, np.int64)
+    blocks = (steps[start : start + BLOCK] for start in range(0, steps.size, BLOCK))
+    for found in in_threads(lambda block: np.bincount(block, minlength=longest + 1), blocks):
+        tally[1:] += found
+    return A, Delays(placed(steps), jnp.asarray(np.cumsum(tally).astype(np.int32))), order
 
-    longest, order = int(np.max(steps, initial=0)), np.empty(steps.size, np.int64)
-    starts = line_starts(np.asarray(A.lines()), A.shape[0])
-    first = 0
-    while first < A.shape[0]:  # two counting sorts of a block of rows: by delay, then back by row
-        last = max(first + 1, int(np.searchsorted(starts, starts[first] + SORTED_AT_ONCE, side="right")) - 1)
-        block = slice(int(starts[first]), int(starts[last]))
-        places = np.arange(block.start, block.stop, dtype=np.int64)
-        parts = places, steps[block].astype(np.int32), starts[first : last + 1] - starts[first]
-        order[block] = scipy.sparse.csr_array(parts, shape=(last - first, longest + 1)).tocsc().tocsr().data
-        first = last
-    narrow = steps[order].astype(np.uint8 if longest < 256 else np.uint16)
-    tally = np.concatenate([[0], np.cumsum(np.bincount(steps, minlength=longest + 1))])
-    return order, Delays(jnp.asarray(narrow), jnp.asarray(tally.astype(np.int32)))
+
+def _narrow(longest: int):
+    """The dtype of delays up to so many steps."""
+    return np.uint8 if longest < 256 else np.uint16

@@ -10,10 +10,13 @@ import brainunit as u
 import numpy as np
 from scipy import special
 
+from brainevent.projections.drawing import in_blocks
 from brainevent.projections.parameters import describe, in_unit, same_value, with_unit
 from brainevent.projections.values import Drawn, kept, numbers
 
 __all__ = ["Constant", "Distribution", "Exponential", "Gamma", "LogNormal", "Normal", "TruncNormal", "Uniform", "sample_like"]
+
+LEAST_KEPT = 0.25  # of the normal values, for which drawing again costs less than inverting the cdf
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -40,11 +43,17 @@ class Distribution(Drawn, ABC):
         Raises:
             ValueError: if a value is too large for `dtype`.
         """
-        with np.errstate(all="ignore"):  # what overflows is found below
-            plain = np.asarray(self._draw(rng, size, **self._plain())).astype(dtype, copy=False)
-        if not np.isfinite(plain).all():
-            raise ValueError(f"{self!r} draws numbers beyond {np.dtype(dtype).name}, but expected finite ones; give smaller parameters.")
-        return with_unit(plain, self.unit)
+        plain = self._plain()
+
+        def draw(rng, size):
+            with np.errstate(all="ignore"):  # what overflows is found below
+                drawn = np.asarray(self._draw(rng, size, **plain)).astype(dtype, copy=False)
+            if not np.isfinite(drawn).all():
+                beyond = np.dtype(dtype).name
+                raise ValueError(f"{self!r} draws numbers beyond {beyond}, but expected finite ones; give smaller parameters.")
+            return drawn
+
+        return with_unit(in_blocks(rng, size, draw, dtype) if isinstance(size, (int, np.integer)) else draw(rng, size), self.unit)
 
     @abstractmethod
     def _check(self, **plain) -> None:
@@ -163,7 +172,7 @@ class Normal(Distribution):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TruncNormal(Distribution):
-    """The normal distribution restricted to [low, high], drawn by inverting its cdf (exact, far tails included).
+    """The normal distribution restricted to [low, high]: what falls beyond is drawn again, or, where that is most, the cdf is inverted.
 
     `mean` and `std` are those of the normal before the cut. With `std` 0 every value is `mean`.
 
@@ -195,7 +204,7 @@ class TruncNormal(Distribution):
     def _draw(self, rng, size, mean, std, low, high):
         if std == 0:
             return np.full(size, mean)
-        values = _truncated(rng, size, (low - mean) / std, (high - mean) / std)
+        values = _truncated(rng, math.prod(np.atleast_1d(size)), (low - mean) / std, (high - mean) / std).reshape(size)
         return np.clip(_scale_and_shift(values, std, mean), low, high)
 
     def _law(self, mean, std, low, high):
@@ -393,10 +402,20 @@ def _scale_and_shift(values, scale: float, shift: float):
     return values
 
 
-def _truncated(rng, size, low: float, high: float):
-    """Standard normal values within [low, high]: the cdf, inverted in logarithms so that tails keep their precision."""
+def _truncated(rng, size: int, low: float, high: float):
+    """Standard normal values within [low, high]."""
+    if special.ndtr(high) - special.ndtr(low) < LEAST_KEPT:
+        return _inverted(rng, size, low, high)
+    values = rng.standard_normal(size)
+    while (beyond := np.flatnonzero((values < low) | (values > high))).size:
+        values[beyond] = rng.standard_normal(beyond.size)
+    return values
+
+
+def _inverted(rng, size: int, low: float, high: float):
+    """The same by the cdf, inverted in logarithms so that tails keep their precision."""
     if low > 0:  # the mirror image: small probabilities are exact, those near 1 are not
-        return -_truncated(rng, size, -high, -low)
+        return -_inverted(rng, size, -high, -low)
     log_low, log_high = special.log_ndtr(low), special.log_ndtr(high)
     ratio = math.exp(log_low - log_high)
     fraction = 1.0 - rng.random(size)  # in (0, 1]

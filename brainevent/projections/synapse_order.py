@@ -73,13 +73,12 @@ class SynapseOrder:
         weights = weights if isinstance(ids, slice) else u.math.zeros_like(weights).at[ids].set(weights)
         return weights.reshape(matrix.weights_shape)
 
-    def ascending_in_pairs(self, matrix, values: np.ndarray) -> np.ndarray:
-        """Values, one a synapse in order, those of a pair that comes several times in ascending order among themselves.
+    def tells_by_pairs(self, matrix) -> bool:
+        """Whether synapses stand by pre, then post neuron, and nobody has to note where."""
+        return self.given is None and self._stored is None and matrix.ordered
 
-        Where they are drawn independently this changes no law, and synapses stored by such a value need no note of where they stood.
-        """
-        if self.given is not None or self._stored is not None:
-            return values
+    def ascending_in_pairs(self, matrix, values: np.ndarray) -> np.ndarray:
+        """Values, one a synapse in order, those of a pair that comes several times in ascending order among themselves."""
         row, col = self.pairs(matrix)
         same = (row[1:] == row[:-1]) & (col[1:] == col[:-1])
         among = np.flatnonzero(np.append(same, False) | np.append(False, same))
@@ -87,13 +86,8 @@ class SynapseOrder:
         values[among] = values[among[np.lexsort((values[among], col[among], row[among]))]]
         return values
 
-    def follow(self, matrix, order: np.ndarray, *, needed: bool) -> None:
-        """Take note that the synapses of the matrix will stand in another order, given as the place where each stood.
-
-        Args:
-          needed: False if they are ordered by values that ascend where a pair is repeated, so that pre and post neuron tell enough.
-        """
-        if self.given is not None or self._stored is not None or needed:
-            ids, place = self.ids(matrix), np.empty_like(order)
-            place[order] = np.arange(order.size)
-            self._stored = place[ids]
+    def follow(self, matrix, order: np.ndarray) -> None:
+        """Take note that the synapses of the matrix will stand in another order, given as the place where each stood."""
+        ids, place = self.ids(matrix), np.empty_like(order)
+        place[order] = np.arange(order.size)
+        self._stored = place[ids]

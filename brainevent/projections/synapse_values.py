@@ -178,12 +178,19 @@ class SynapseValues:
             return None
         if isinstance(self._matrix, JITConnectivity):
             return self._delay.probabilities(dt)
-        return self._delay.steps(dt, self._sampled_delays())
+        return self._delay.sampled_steps(copy.deepcopy(self._delay_rng), self.matrix.nse, dt)
 
     def _sampled_delays(self) -> np.ndarray:
         """One time a synapse (ms), in the order of `pairs`; those drawn ascend where a pair is repeated, as their synapses are stored."""
         times = self._delay.sampled(copy.deepcopy(self._delay_rng), self.matrix.nse)
-        return self._order.ascending_in_pairs(self.matrix, times) if self._delay.drawn else times
+        return self._order.ascending_in_pairs(self.matrix, times) if self._ascends_in_pairs else times
+
+    @property
+    def _ascends_in_pairs(self) -> bool:
+        """Whether delays are in ascending order where a pair is repeated. Where they are drawn this changes no law, and synapses stored by
+        delay need no note of where they stood.
+        """
+        return self._delay.drawn and self._order.tells_by_pairs(self.matrix)
 
     def sort_delays(self, steps: np.ndarray):
         """Store the synapses of a row by their delays, given as `rounded_delays` gives them."""
@@ -191,9 +198,11 @@ class SynapseValues:
         if isinstance(self._matrix, JITConnectivity):
             self._steps = DrawnDelays(jnp.asarray(law.outcome_table(steps)))
             return
-        order, self._steps = by_delay(self.matrix, self.stored(steps))
-        self._order.follow(self.matrix, order, needed=not self._delay.drawn)
-        self._matrix = self._matrix.reordered_within_lines(order)
+        told, before = self._ascends_in_pairs, self._matrix
+        moves = not told or (self.learns and self.network is not None)
+        self._matrix, self._steps, order = by_delay(before, self.stored(steps), ties=told, placed_from=moves)
+        if not told:
+            self._order.follow(before, order)
         if self.learns and self.network is not None:
             self.network.reorder_weights(self, order)
 

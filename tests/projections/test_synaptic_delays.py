@@ -148,8 +148,7 @@ def test_enqueue_and_collect(name, longest, backend):
     with jax.enable_x64(True), be.backend(backend):
         A = build(name, (40, 30), nse=240, dtype=np.float64).A
         steps = rng.integers(0, longest + 1, A.nse)
-        order, delays = by_delay(A, steps)
-        B = A.reordered_within_lines(order)
+        B, delays, order = by_delay(A, steps)
         row, col = (np.asarray(ids) for ids in B.coordinates())
         assert np.array_equal(row, np.asarray(A.coordinates()[0])) and delays.steps.dtype == (np.uint8 if longest < 256 else np.uint16)
         key = row.astype(np.int64) * 1000 + np.asarray(delays.steps)
@@ -183,8 +182,7 @@ def test_threads_share_out_the_delays(monkeypatch):
     rng = np.random.default_rng(4)
     indices = np.sort(rng.integers(0, 500, (20, 900)), 1)
     A = be.FixedPostNumConn(jnp.asarray(rng.normal(size=indices.shape), jnp.float32), indices, shape=(20, 500), backend="numba")
-    order, delays = by_delay(A, rng.integers(0, 50, A.nse))
-    B, results = A.reordered_within_lines(order), []
+    (B, delays, _), results = by_delay(A, rng.integers(0, 50, A.nse)), []
     monkeypatch.setattr(deposit, "THREADED_WORK", 1000)
     for n in (1, 2, 3):
         monkeypatch.setattr(deposit, "threads", lambda n=n: (n, "patched"))
@@ -218,8 +216,7 @@ def test_derivatives_through_delays(backend):
     row, col, steps, w = row[order], col[order], steps[order], w[order]
     with jax.enable_x64(True), be.backend(backend):
         A = be.CSR.from_coordinates(jnp.asarray(w), row, col, shape=(N_PRE, N_POST))
-        place, delays = by_delay(A, steps)
-        B = A.reordered_within_lines(place)
+        B, delays, place = by_delay(A, steps)
         weigh = jnp.asarray(rng.normal(size=(25, N_POST)))
 
         def loss(w):

@@ -9,6 +9,7 @@ from scipy import sparse, special
 
 from brainevent import JITCHomoR, JITCNormalR, JITCUniformR
 from brainevent.projections.distributions import Constant, Distribution, Normal, Uniform
+from brainevent.projections.drawing import in_threads
 from brainevent.projections.parameters import describe
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
@@ -259,19 +260,32 @@ class FixedTotal(_Counted):
         self._check_available(pairs.count, "pairs")
         self._check_storable(self.number, n_pre, n_post)
         if self.multapses:
-            return to_csr(pairs, self.number, _independent(rng, pairs.count, self.number))
+            return _independent(rng, pairs, self.number)
         return _subset(rng, pairs, self.number)
 
 
-def _independent(rng, n: int, k: int):
-    """Yield, block by block, k sorted independent integers below n: how many fall in each equal part, then where in it."""
+def _independent(rng, pairs: Pairs, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """CSR of k pairs, each drawn from all of them: how many fall in each equal part of their numbers, then where in it."""
+    n = pairs.count
+    indices, counts = np.empty(k, index_dtype(pairs.n_post)), np.zeros(pairs.n_pre, np.int64)
     if k == 0:
-        return
+        return pointers(counts), indices
     length = -(-n // max(1, k // BLOCK))
     starts = np.arange(0, n, length)
     lengths = np.minimum(length, n - starts)
-    for start, size, here in zip(starts, lengths, rng.multinomial(k, lengths / n)):
-        yield start + draw(rng, 1, int(here), int(size), False)[0]
+    here = rng.multinomial(k, lengths / n)
+    ends = np.cumsum(here)
+
+    def fill(part, generator):
+        numbers = starts[part] + draw(generator, 1, int(here[part]), int(lengths[part]), False)[0]
+        rows, columns = pairs.locate(numbers)
+        indices[ends[part] - here[part] : ends[part]] = columns
+        return (rows[0], np.bincount(rows - rows[0])) if rows.size else (0, np.zeros(0, np.int64))
+
+    generators = rng.spawn(starts.size) if starts.size > 1 else [rng]
+    for first, found in in_threads(lambda job: fill(*job), enumerate(generators)):
+        counts[first : first + found.size] += found
+    return pointers(counts), indices
 
 
 def _subset(rng, pairs: Pairs, k: int) -> tuple[np.ndarray, np.ndarray]:

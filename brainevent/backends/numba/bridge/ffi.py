@@ -19,7 +19,7 @@ import numpy as np
 from . import disk_cache
 from .abi import DTYPE_CODES, handler_source
 
-__all__ = ["FAILURES", "Made", "call", "serves", "threads"]
+__all__ = ["FAILURES", "Made", "call", "handler_of", "serves", "threads"]
 
 FAILURES = {
     1: "an index of the structure is out of range: every index must be at least 0 and less than the size of the axis it points into",
@@ -147,6 +147,11 @@ def _target(kernel, operands, results):
             if key not in _targets:
                 _targets[key] = _register(kernel, operands, results)
     return _targets[key]
+
+
+def handler_of(kernel, operands, results) -> int:
+    """The address of the machine code of a kernel for operands and results in the form of `_leaf`, nested as `call` takes them."""
+    return _handlers[_target(kernel, operands, results)].address
 
 
 def _register(kernel, operands, results):

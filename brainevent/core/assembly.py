@@ -1,0 +1,18 @@
+"""Putting a network together: operations on arrays of the host, which are changed in place."""
+
+import numpy as np
+
+from . import table
+
+
+def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights=None, places=None, ties: bool = False) -> None:
+    """Sort the synapses of every line by a key, stable.
+
+    Args:
+      starts: int64 (lines + 1,), where each line starts.
+      keys: uint8 or uint16 (nse,). ids: signed integers (nse,). weights: floats (nse,), or None. places: int64 (nse,), or None.
+      ties: whether to sort, before, the keys of synapses that stand next to each other in a line and have one id.
+    """
+    weights = np.empty(0, np.float32) if weights is None else weights
+    places = np.empty(0, np.int64) if places is None else places
+    table.choose("sort_lines", object, "cpu", table.requested(), weights.dtype).run(starts, keys, ids, weights, places, ties)
