@@ -132,6 +132,16 @@ def _fire_jvp(run, primals, tangents):
     return (V, wait, spikes), (jnp.where(spikes, d_reset, d_V), *none)
 
 
+def draw_counts(key, table: np.ndarray, rows, n: int, dtype):
+    """Random numbers of events, floats (n,), of distributions that are known by tables: the same on every backend.
+
+    Args:
+      key: a random key of threefry, which no other draw takes.
+      table: uint32 (r, m), ascending in a row: `2^32 P(X <= k)`. rows: which of the r is whose, integers (n,), or None where there is one.
+    """
+    return _choose("draw_counts", dtype=dtype)(key, table, rows, n, dtype)
+
+
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):
     """Let the state of the post neurons decay and add what the spikes deliver, by the path that is cheapest for this step's spikes.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import is_concrete, placed, with_unit
+from ..arrays import aligned, is_concrete, placed, with_unit
 from ..connectivity import Connectivity
 from ..core.assembly import sort_lines
 from ..core.path_choice import keeps_second
@@ -71,6 +71,7 @@ class Compressed(Connectivity):
 
     def coordinates(self):
         major, minor = self.lines(), self.indices.reshape(-1)
+        minor = minor.astype(np.int32) if minor.dtype == np.int16 else minor  # so that nothing overflows that is computed with them
         return (minor, major) if self.major else (major, minor)
 
     def target_sorted(self, transpose):
@@ -85,6 +86,11 @@ class Compressed(Connectivity):
         kept = {name: getattr(self, name) for name in (*self.flags, *self.parts)}
         new._set(**(kept | {"shape": self.shape[::-1]}))
         return new
+
+    def narrowed(self):
+        """The same matrix, its minor ids 16 bits wide where they fit. (Ids that a user gives are 32 or 64 bits wide.)"""
+        fits = self.shape[1 - self.major] <= np.iinfo(np.int16).max
+        return self.replace(indices=placed(aligned(self.indices, np.int16))) if fits else self
 
     def starts(self) -> np.ndarray:
         """Where each line starts, and the last one ends, on the host: int64 (lines + 1,)."""
@@ -102,8 +108,8 @@ class Compressed(Connectivity):
           `(matrix, order)`, order int64 (nse,) or None.
         """
         mantissa, unit = u.split_mantissa_unit(self.data)
-        ids, shape = np.array(self.indices).reshape(-1), self.indices.shape
-        weights = None if is_scalar(mantissa) else np.array(mantissa).reshape(-1)
+        ids, shape = aligned(self.indices).reshape(-1), self.indices.shape
+        weights = None if is_scalar(mantissa) else aligned(mantissa).reshape(-1)
         order = np.arange(self.nse, dtype=np.int64) if placed_from else None
         sort_lines(self.starts(), keys, ids, weights=weights, places=order, ties=ties)
         data = self.data if weights is None else with_unit(placed(weights.reshape(shape)), unit)

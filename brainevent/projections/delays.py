@@ -7,7 +7,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import placed
+from ..arrays import aligned, placed
 from ..core.updates import Delays
 from .distributions import Constant, Distribution
 from .drawing import BLOCK, in_blocks, in_threads
@@ -135,7 +135,7 @@ def by_delay(A, steps: np.ndarray, *, ties: bool = False, placed_from: bool = Tr
       ties, placed_from: as for `Compressed.sorted_within_lines`.
     """
     longest = int(np.max(steps, initial=0))
-    steps = np.array(steps, _narrow(longest))
+    steps = aligned(steps, _narrow(longest))
     A, order = A.sorted_within_lines(steps, ties=ties, placed_from=placed_from)
     tally = np.zeros(longest + 2, np.int64)
     blocks = (steps[start : start + BLOCK] for start in range(0, steps.size, BLOCK))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .clock import poisson_counts, random_bits
+from ..core.updates import draw_counts
+from .clock import poisson_counts
 from .currents import Current
 from .guards import warn
 from .parameters import describe, digest, in_unit
@@ -77,11 +78,9 @@ class PoissonInput:
                 f"{self!r}: n * rate * dt is {mean.max():.3g} spikes a step onto each neuron, expected at most {MOST_SPIKES}; give a "
                 "current by run(inputs=...), or a smaller dt"
             )
-        bits = random_bits(key, self.post.size)
-        if not mean.ndim:
-            return jnp.searchsorted(jnp.asarray(poisson_table(mean)), bits, side="right", method="compare_all").astype(dtype)
         means, which = np.unique(mean, return_inverse=True)
-        return (jnp.asarray(poisson_table(means[:, None]))[which] <= jnp.minimum(bits, np.uint32(2**32 - 2))[:, None]).sum(1).astype(dtype)
+        rows = which.astype(np.int32) if mean.ndim else None
+        return draw_counts(key, poisson_table(means[:, None]), rows, self.post.size, dtype)
 
 
 def poisson_table(mean) -> np.ndarray:

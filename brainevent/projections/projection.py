@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 import brainunit as u
-import jax.numpy as jnp
 import numpy as np
 
 from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
-from ..core import path_choice
+from ..arrays import aligned, placed
+from ..core import path_choice, table
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay
@@ -164,6 +164,7 @@ class Projection(SynapseValues):
         if not isinstance(matrix, JITConnectivity):
             self._delay = self._delay.fitted(self.pre.size, matrix.nse)
             matrix = self._stored(matrix)
+            matrix = matrix.narrowed() if isinstance(matrix, Compressed) and table.current_platform() == "cpu" else matrix
         self._matrix = self._checked(matrix)
 
     def _plain(self, weights):
@@ -172,7 +173,7 @@ class Projection(SynapseValues):
         return in_network_precision(plain(weights, inside(self.synapse.unit), what), what)
 
     def _in_inside_unit(self, weights):
-        return with_unit(jnp.asarray(self._plain(weights)), inside(self.synapse.unit))
+        return with_unit(placed(aligned(self._plain(weights))), inside(self.synapse.unit))
 
     def _checked(self, matrix):
         """A matrix none of whose weights is a negative conductance, or an error."""

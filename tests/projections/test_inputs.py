@@ -6,7 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from tables import HERE
 
+import brainevent as be
+from brainevent.core.updates import draw_counts
 from brainevent.projections import (
     LIF,
     Delta,
@@ -167,6 +170,23 @@ def test_poisson_table_is_the_distribution(mean):
     table = poisson_table(mean) / 2.0**32
     np.testing.assert_allclose(table, stats.poisson.cdf(np.arange(table.size), mean) if mean else 1, atol=2.0**-31)
     assert table[-1] > 1 - 2.0**-31
+
+
+@pytest.mark.parametrize("rows", [None, 3, 400])
+def test_every_backend_draws_the_same_counts(rows):
+    """Those that jax's own bits give, looked up in the table: fewer and more than are drawn at a time, few and many distributions."""
+    rng = np.random.default_rng(1)
+    means = np.linspace(0, 30, rows or 1)[:, None] if rows else np.array([[1.3]])
+    table = poisson_table(means)
+    for n in (1, 511, 513, 2000):
+        which = rng.integers(0, rows, n).astype(np.int32) if rows else None
+        key = jax.random.key(n, impl="threefry2x32")
+        with jax.threefry_partitionable(True):
+            words = np.asarray(jax.random.bits(key, (n,), jnp.uint32))
+        want = [np.searchsorted(table[0 if which is None else which[i]], word, side="right") for i, word in enumerate(words)]
+        for backend in HERE:
+            with be.backend(backend):
+                np.testing.assert_array_equal(draw_counts(key, table, which, n, jnp.float32), want)
 
 
 def test_inputs_that_look_alike_are_independent():

@@ -9,7 +9,10 @@ from ...core.table import kernel
 from ...core.updates import packed_size
 from .bridge.ffi import call
 from .bridge.intrinsics import count_trailing_zeros, load_word
+from .kernels import random
 from .kernels.operands import ID_OUT_OF_RANGE, OK
+
+MOST_GUIDED = 256  # distributions
 
 
 @njit
@@ -102,6 +105,15 @@ def fire_cpu(V, wait, threshold, reset, hold):
 def append_spikes_cpu(ids, ends, count, row, spikes):
     outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, count)]
     return tuple(call(append_spikes, outs, ids, ends, count, row, spikes, aliases={0: 0, 1: 1, 2: 2}))
+
+
+@kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
+def draw_counts_cpu(key, table, rows, n, dtype):
+    guide = None
+    if table.shape[0] <= MOST_GUIDED:
+        parts = np.arange(256, dtype=np.uint32) << 24
+        guide = np.stack([np.searchsorted(row, parts, side="right") for row in table]).astype(np.int32)
+    return call(random.draw_counts, jax.ShapeDtypeStruct((n,), dtype), jax.random.key_data(key), table, guide, rows)
 
 
 @kernel("pack", object, backend="numba", platform="cpu")

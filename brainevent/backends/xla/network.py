@@ -1,6 +1,8 @@
 """XLA kernels of a running network: threshold and reset, bits, rings, deliveries, plasticity."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...core.path_choice import TAKEN
 from ...core.plastic import learned, released, remembered
@@ -30,6 +32,15 @@ def ring_exchange_xla(ring, step, spikes, delays):
     ring = ring.at[step % slots].set(pack_xla(spikes))
     rows = jnp.stack([ring[(step - delay) % slots] for delay in delays])
     return ring, jnp.unpackbits(rows, axis=1, count=n, bitorder="little").astype(bool)
+
+
+@kernel("draw_counts", object, backend="xla")
+def draw_counts_xla(key, table, rows, n, dtype):
+    with jax.threefry_partitionable(True):  # the same bits under every configuration of jax
+        words = jnp.minimum(jax.random.bits(key, (n,), jnp.uint32), np.uint32(2**32 - 2))
+    if rows is None:
+        return jnp.searchsorted(jnp.asarray(table[0]), words, side="right", method="compare_all").astype(dtype)
+    return (jnp.asarray(table)[rows] <= words[:, None]).sum(1).astype(dtype)
 
 
 @kernel("deposit", JITConnectivity, backend="xla")

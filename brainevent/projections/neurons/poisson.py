@@ -5,6 +5,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.updates import draw_counts
 from ..clock import random_bits
 from ..population import Population
 from ..time_function import Rate
@@ -46,10 +47,11 @@ class Poisson(Population):
     def advance(self, state, synapses, external, clock):
         if external is not None:
             raise ValueError(f"inputs: {self!r} is a source and takes no current")
-        bits = random_bits(clock.key(self.label), self.size)
+        key = clock.key(self.label)
         if self.rate.function is not None:  # 24 bits of a float are as many of the probability
             chance = jnp.minimum(self.rate.at(clock.time) * clock.dt, 1)
-            return {}, (bits >> 8).astype(chance.dtype) < chance * 2.0**24
-        probability = self.rate.constant * clock.dt
-        threshold = jnp.asarray(np.minimum(np.rint(probability * 2.0**32), 2.0**32 - 1).astype(np.uint32))
-        return {}, bits < threshold
+            return {}, (random_bits(key, self.size) >> 8).astype(chance.dtype) < chance * 2.0**24
+        chances, which = np.unique(self.rate.constant * clock.dt, return_inverse=True)
+        below = np.minimum(np.rint(chances * 2.0**32), 2.0**32 - 1).astype(np.uint32)
+        rows = which.astype(np.int32) if np.ndim(self.rate.constant) else None
+        return {}, draw_counts(key, below[:, None], rows, self.size, jnp.result_type(float)) == 0

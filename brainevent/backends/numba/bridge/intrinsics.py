@@ -5,7 +5,7 @@ from numba import njit, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-__all__ = ["count_trailing_zeros", "load_word", "lowest_set_byte"]
+__all__ = ["count_trailing_zeros", "fetch", "load_word", "lowest_set_byte", "rotate_left"]
 
 
 @intrinsic
@@ -37,6 +37,35 @@ def count_trailing_zeros(typingctx, word):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def fetch(typingctx, array, i):
+    """Ask for the cache line of element i of a C-contiguous array, which may lie beyond its end: nothing is read or written."""
+
+    def codegen(context, builder, signature, arguments):
+        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.bitcast(builder.gep(view.data, [context.cast(builder, arguments[1], signature.args[1], types.int64)]), pointer)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(prefetch, [place, number(0), number(3), number(1)])  # to read, keep it near, data
+        return context.get_dummy_value()
+
+    return types.void(array, i), codegen
+
+
+@intrinsic
+def rotate_left(typingctx, word, count):
+    """A uint32 with its bits moved up by as many places, from 0 to 31, those at the top coming in below: numba shifts in 64 bits."""
+
+    def codegen(context, builder, signature, arguments):
+        word = ir.IntType(32)
+        rotate = builder.module.declare_intrinsic("llvm.fshl", [word], ir.FunctionType(word, [word] * 3))
+        places = context.cast(builder, arguments[1], signature.args[1], types.uint32)
+        return builder.call(rotate, [arguments[0], arguments[0], places])
+
+    return types.uint32(types.uint32, count), codegen
 
 
 @njit(nogil=True)

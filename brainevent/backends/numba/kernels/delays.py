@@ -3,10 +3,12 @@
 import numpy as np
 from numba import njit, prange
 
-from ..bridge.intrinsics import count_trailing_zeros, load_word
+from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 from .compressed import work_of
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, flat, ids_of, span, value, weight
 
+HEAD, CACHE_LINE = 128, 64  # synapses of a row that are asked for before it comes; bytes
+AHEAD = np.uint64(24)  # synapses
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
 
 
@@ -52,20 +54,40 @@ def add_later(lines, count, first, last, place, x, w, structure, delays, scale, 
 
 @njit
 def add_rows_later(lines, count, place, x, w, structure, delays, scale, targets, ring):
-    """`add_later` of all delays row by row, in any order of delays: for rows that are short beside the number of slots."""
-    ids, w = ids_of(structure), flat(w)
-    m, mask = targets[1] - targets[0], ring.shape[0] - 1
+    """`add_later` of all delays row by row, in any order of delays: for rows that are short beside the number of slots.
+
+    A row comes from main memory, and its first lines have to be asked for: so each row asks for those of the next; and a ring from a
+    far cache, so that each synapse asks for the place of one further on.
+    """
+    ids, w, out = ids_of(structure), flat(w), ring.reshape(-1)
+    m, mask, width = np.uint64(targets[1] - targets[0]), np.uint64(ring.shape[0] - 1), np.uint64(ring.shape[1])
+    now, first = np.uint64(np.int64(place)), np.uint64(targets[0])
     for a in range(count):
         start, stop = span(structure, lines[a])
         if start < 0 or start > stop or stop > ids.shape[0]:
             return BAD_POINTER
-        v = scale * value(x, lines[a], ring)
-        for k in range(np.uint64(start), np.uint64(stop)):
+        if a + 1 < count:
+            fetch_line(span(structure, lines[a + 1])[0], ids, w, delays)
+        v, last = scale * value(x, lines[a], ring), np.uint64(stop)
+        for k in range(np.uint64(start), last):
+            later = k + AHEAD
+            if later < last:
+                fetch(out, ((now + np.uint64(delays[later])) & mask) * width + first + np.uint64(ids[later]))  # pyright: ignore[reportCallIssue]
             j = np.uint64(ids[k])
-            if j >= np.uint64(m):
+            if j >= m:
                 return ID_OUT_OF_RANGE
-            ring[(place + np.int64(delays[k])) & mask, np.uint64(targets[0]) + j] += v * weight(w, k, ring)
+            out[((now + np.uint64(delays[k])) & mask) * width + first + j] += v * weight(w, k, ring)
     return OK
+
+
+@njit
+def fetch_line(start, ids, w, delays):
+    """Ask for the first `HEAD` synapses of a line."""
+    for k in range(start, start + HEAD, CACHE_LINE // 8):
+        fetch(ids, k)  # pyright: ignore[reportCallIssue]
+        fetch(delays, k)  # pyright: ignore[reportCallIssue]
+        if w is not None:
+            fetch(w, k)  # pyright: ignore[reportCallIssue]
 
 
 @njit(parallel=True)
