@@ -403,8 +403,10 @@ class Connectivity(Arithmetic, Indexing, u.sparse.SparseMatrix):
 
 def mean_size(weights: np.ndarray) -> float:
     """The mean of the sizes of numbers, with the sign of their mean; 0 if there are none."""
-    wide = np.float64  # sums in it, and no copy: this is asked whenever weights are set
-    return float(np.copysign(np.abs(weights).mean(dtype=wide), weights.mean(dtype=wide))) if weights.size else 0.0
+    flat, block = weights.reshape(-1), 1 << 16  # so that no copy is made of all: this is asked whenever weights are set
+    parts = [flat[start : start + block] for start in range(0, flat.size, block)]
+    size, total = (sum(float(each(part).sum(dtype=np.float64)) for part in parts) for each in (np.abs, np.asarray))
+    return math.copysign(size / flat.size, total) if flat.size else 0.0
 
 
 def check_places(nse, owner: str) -> int | None:

@@ -5,6 +5,15 @@ import numpy as np
 from . import table
 
 
+def ascend_in_lines(starts: np.ndarray, ids: np.ndarray) -> None:
+    """Sort the ids of every line.
+
+    Args:
+      starts: int64 (lines + 1,), where each line starts. ids: integers of at least 0, (nse,).
+    """
+    table.choose("ascend_in_lines", object, "cpu", table.requested(), np.float32).run(starts, ids)
+
+
 def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights=None, places=None, ties: bool = False) -> None:
     """Sort the synapses of every line by a key, stable.
 

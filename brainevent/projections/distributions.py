@@ -53,7 +53,7 @@ class Distribution(Drawn, ABC):
                 raise ValueError(f"{self!r} draws numbers beyond {beyond}, but expected finite ones; give smaller parameters.")
             return drawn
 
-        return with_unit(in_blocks(rng, size, draw, dtype) if isinstance(size, (int, np.integer)) else draw(rng, size), self.unit)
+        return with_unit(in_blocks(rng, int(size), draw, dtype) if isinstance(size, (int, np.integer)) else draw(rng, size), self.unit)
 
     @abstractmethod
     def _check(self, **plain) -> None:

@@ -21,15 +21,16 @@ def in_threads(work: Callable, items: Iterable) -> Iterator[Any]:
         yield from pool.map(work, items)
 
 
-def in_blocks(rng: np.random.Generator, size: int, draw: Callable[[np.random.Generator, int], np.ndarray], dtype) -> np.ndarray:
-    """`draw(rng, size)` in a dtype; what is more than a block in blocks: the same numbers whatever the number of threads.
+def in_blocks(rng: np.random.Generator, size: int, draw: Callable[[np.random.Generator, int], np.ndarray], dtype, out=None) -> np.ndarray:
+    """`draw(rng, size)` in a dtype; what is more than a block in blocks: the same numbers whatever the number of threads. `out` takes them.
 
     >>> in_blocks(np.random.default_rng(0), 2, lambda rng, n: rng.random(n), np.float64)
     array([0.63696169, 0.26978671])
     """
+    made, starts = np.empty(size, dtype) if out is None else out, range(0, size, BLOCK)
     if size <= BLOCK:
-        return draw(rng, size).astype(dtype, copy=False)
-    made, starts = np.empty(size, dtype), range(0, size, BLOCK)
+        made[:] = draw(rng, size)
+        return made
 
     def fill(start, generator):
         part = made[start : start + BLOCK]

@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any
 
 import brainunit as u
+import jax.numpy as jnp
 import numpy as np
 
 from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
-from ..arrays import aligned, placed
+from ..arrays import placed
 from ..core import path_choice, table
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
@@ -160,7 +161,14 @@ class Projection(SynapseValues):
         same = self.pre.population is self.post.population
         shift = self.pre.start - self.post.start if same else None
         sizes = self.pre.size, self.post.size
-        matrix = self.rule.connect(structure_rng, weight_rng, *sizes, shift=shift, convert=self._in_inside_unit)
+        drawn_inside = isinstance(self.rule.weight, Distribution) and self.rule.weight.unit == inside(self.synapse.unit)
+        dtype = jnp.result_type(float) if drawn_inside else np.float64  # where a unit is to be converted, all digits are needed yet
+        try:
+            matrix = self.rule.connect(structure_rng, weight_rng, *sizes, shift=shift, convert=self._in_inside_unit, dtype=dtype)
+        except ValueError as error:
+            if type(error) is not ValueError or str(error).startswith(self.name):
+                raise
+            raise ValueError(f"{self.name}: {error}") from error
         if not isinstance(matrix, JITConnectivity):
             self._delay = self._delay.fitted(self.pre.size, matrix.nse)
             matrix = self._stored(matrix)
@@ -173,7 +181,7 @@ class Projection(SynapseValues):
         return in_network_precision(plain(weights, inside(self.synapse.unit), what), what)
 
     def _in_inside_unit(self, weights):
-        return with_unit(placed(aligned(self._plain(weights))), inside(self.synapse.unit))
+        return with_unit(placed(self._plain(weights)), inside(self.synapse.unit))
 
     def _checked(self, matrix):
         """A matrix none of whose weights is a negative conductance, or an error."""

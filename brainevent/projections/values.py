@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ..arrays import aligned
 from .parameters import describe, is_sparse, with_unit
 
 NUMBERS = "real numbers"
@@ -72,7 +73,7 @@ def numbers(value, what: str, expected: str = NUMBERS, *, infinite: bool = False
     array = real_array(value, what, expected)
     narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
     with np.errstate(over="ignore"):  # of wider floats, which the check of the copy finds
-        copy = array.astype(np.float32 if narrow else np.float64)
+        copy = aligned(array, np.float32 if narrow else np.float64)
     _check_finite(copy, what, expected, infinite)
     return copy
 

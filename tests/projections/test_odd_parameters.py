@@ -154,7 +154,7 @@ BAD = {
     "weights of 1e39, drawn": (
         lambda: built(AllToAll(weight=Normal(1 * u.mV, 1e39 * u.mV))),
         ValueError,
-        ["a -> b: weight holds", "float32"],
+        ["a -> b: Normal", "draws numbers beyond float32"],
     ),
     "a current of 1e39": (lambda: fed(1e39 * u.pA), ValueError, ["inputs[N] holds 1e+39", "beyond the largest float32"]),
     "E of 1e39": (lambda: COBA(E=1e39 * u.mV), ValueError, ["COBA: E holds 1e+39"]),

@@ -9,7 +9,18 @@ from .kernels import assembly
 BLOCKS = 256  # of lines, for threads to share out
 
 
+@kernel("ascend_in_lines", object, backend="numba", platform="cpu")
+def ascend_in_lines(starts, ids):
+    run(assembly.ascend_in_lines, (ids,), starts, _bounds(starts))
+
+
 @kernel("sort_lines", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
 def sort_lines(starts, keys, ids, weights, places, ties):
-    bounds = np.linspace(0, starts.size - 1, min(BLOCKS, starts.size) + 1).astype(np.int64)
-    run(assembly.sort_lines, (keys, ids, weights, places), starts, np.array([ties]), bounds)
+    run(assembly.sort_lines, (keys, ids, weights, places), starts, np.array([ties]), _bounds(starts))
+
+
+def _bounds(starts):
+    """Blocks of lines that have about as many synapses each."""
+    shares = np.linspace(0, starts[-1], BLOCKS + 1)
+    bounds = np.searchsorted(starts, shares[1:-1])
+    return np.concatenate([[0], bounds, [starts.size - 1]])

@@ -5,6 +5,12 @@ import numpy as np
 from ...core.table import kernel
 
 
+@kernel("ascend_in_lines", object, backend="xla")
+def ascend_in_lines(starts, ids):
+    lines = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    ids[:] = ids[np.lexsort((ids, lines))]
+
+
 @kernel("sort_lines", object, backend="xla")
 def sort_lines(starts, keys, ids, weights, places, ties):
     lines = np.repeat(np.arange(starts.size - 1), np.diff(starts))

@@ -50,16 +50,17 @@ class Rule(ABC):
         if self.format == "jit":
             self._check_drawn()
 
-    def connect(self, structure_rng, weight_rng, n_pre: int, n_post: int, *, shift: int | None, convert: Callable) -> Connectivity:
+    def connect(self, structure_rng, weight_rng, n_pre: int, n_post: int, *, shift: int | None, convert: Callable, dtype) -> Connectivity:
         """The matrix of a projection: stored by rows, or, for rules that can be drawn while they are multiplied, in a JIT format.
 
         Args:
             structure_rng, weight_rng: the generators that structure and weights are drawn from.
             n_pre, n_post, shift: as for `sample`.
             convert: makes weights (numbers, arrays, Quantities) the jax arrays that the projection wants.
+            dtype: of weights that are drawn, before that.
         """
         indptr, indices = self.sample(structure_rng, n_pre, n_post, shift=shift)
-        return CSR(convert(self.weights(weight_rng, indptr, indices, n_post)), indices, indptr, shape=(n_pre, n_post))
+        return CSR(convert(self.weights(weight_rng, indptr, indices, n_post, dtype)), indices, indptr, shape=(n_pre, n_post))
 
     def _check_drawn(self) -> None:
         """Raise if synapses of this rule cannot be drawn anew each time, which format="jit" asks for."""

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import sparse, special
 
 from brainevent import JITCHomoR, JITCNormalR, JITCUniformR
+from brainevent.core.assembly import ascend_in_lines
 from brainevent.projections.distributions import Constant, Distribution, Normal, Uniform
-from brainevent.projections.drawing import in_threads
+from brainevent.projections.drawing import in_blocks
 from brainevent.projections.parameters import describe
 from brainevent.projections.rules.base import Rule
 from brainevent.projections.rules.pairs import BLOCK, Pairs, draw, index_dtype, pointers, to_csr
@@ -52,10 +53,10 @@ class FixedProb(Rule):
         stored = self._drawn(JITCHomoR, (1.0,), rng, n_pre, n_post, shift).tocsr()
         return np.asarray(stored.indptr, np.int64), np.asarray(stored.indices)
 
-    def connect(self, structure_rng, weight_rng, n_pre, n_post, *, shift, convert):
+    def connect(self, structure_rng, weight_rng, n_pre, n_post, *, shift, convert, dtype):
         cls, parameters = _law_of_weights(self.weight)
         if cls is None:
-            return super().connect(structure_rng, weight_rng, n_pre, n_post, shift=shift, convert=convert)
+            return super().connect(structure_rng, weight_rng, n_pre, n_post, shift=shift, convert=convert, dtype=dtype)
         if self.format != "jit":
             self._check_storable(self.prob * n_pre * n_post, n_pre, n_post)
         drawn = self._drawn(cls, tuple(map(convert, parameters)), structure_rng, n_pre, n_post, shift)
@@ -265,27 +266,21 @@ class FixedTotal(_Counted):
 
 
 def _independent(rng, pairs: Pairs, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """CSR of k pairs, each drawn from all of them: how many fall in each equal part of their numbers, then where in it."""
-    n = pairs.count
+    """CSR of k pairs, each drawn from all of them: how many fall in each row, then where in it."""
     indices, counts = np.empty(k, index_dtype(pairs.n_post)), np.zeros(pairs.n_pre, np.int64)
-    if k == 0:
-        return pointers(counts), indices
-    length = -(-n // max(1, k // BLOCK))
-    starts = np.arange(0, n, length)
-    lengths = np.minimum(length, n - starts)
-    here = rng.multinomial(k, lengths / n)
-    ends = np.cumsum(here)
-
-    def fill(part, generator):
-        numbers = starts[part] + draw(generator, 1, int(here[part]), int(lengths[part]), False)[0]
-        rows, columns = pairs.locate(numbers)
-        indices[ends[part] - here[part] : ends[part]] = columns
-        return (rows[0], np.bincount(rows - rows[0])) if rows.size else (0, np.zeros(0, np.int64))
-
-    generators = rng.spawn(starts.size) if starts.size > 1 else [rng]
-    for first, found in in_threads(lambda job: fill(*job), enumerate(generators)):
-        counts[first : first + found.size] += found
-    return pointers(counts), indices
+    if k:
+        available = np.full(pairs.n_pre, pairs.n_post)
+        available[slice(*pairs.self_rows)] -= 1
+        counts = rng.multinomial(k, available / pairs.count)
+    starts = pointers(counts)
+    for first, last, leaves_self in pairs.segments():
+        columns = indices[starts[first] : starts[last]]
+        below = pairs.n_post - leaves_self
+        in_blocks(rng, columns.size, lambda rng, n, below=below: rng.integers(0, below, n, indices.dtype), indices.dtype, out=columns)
+        if leaves_self:
+            columns += columns >= np.repeat(pairs.own(np.arange(first, last)), counts[first:last])
+    ascend_in_lines(starts, indices)
+    return starts, indices
 
 
 def _subset(rng, pairs: Pairs, k: int) -> tuple[np.ndarray, np.ndarray]:

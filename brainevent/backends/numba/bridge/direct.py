@@ -26,7 +26,7 @@ def run(kernel, outs, *operands) -> None:
 
     created = _CREATE_ERROR(create_error)
     api = np.zeros(7, np.int64)
-    api[6] = ctypes.cast(created, _POINTER).value
+    api[6] = ctypes.cast(created, _POINTER).value or 0
     frame = np.zeros(CALL_FRAME_SIZE // 8, np.int64)
     frame[[0, 2, 7, 9, 12, 14]] = CALL_FRAME_SIZE, api.ctypes.data, len(operands), inputs.pointer, len(outs), results.pointer
     ctypes.CFUNCTYPE(_POINTER, _POINTER)(handler)(frame.ctypes.data)

@@ -1,5 +1,7 @@
 """Random numbers of a running network in machine code: the bits that jax draws, many at a time so that they vectorise."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -12,7 +14,7 @@ LAST = np.uint32(2**32 - 2)
 
 
 @njit(inline="always")
-def four_rounds(x, y, a, b, c, d):
+def four_rounds(x, y, a, b, c, d) -> Any:
     """Of Threefry2x32: add, rotate, mix."""
     for r in (a, b, c, d):
         x = np.uint32(x + y)
