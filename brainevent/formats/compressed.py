@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import aligned, is_concrete, placed, with_unit
 from ..connectivity import Connectivity
+from ..core import table
 from ..core.assembly import sort_lines
 from ..core.path_choice import keeps_second
 from ..core.table import is_scalar
@@ -52,6 +53,11 @@ def line_starts(major, n_lines: int):
     return jnp.searchsorted(major, jnp.arange(n_lines + 1), side="left")
 
 
+def width_of_ids(n: int) -> int:
+    """Bytes that a network takes for each id of n neurons, whose synapses it stores itself."""
+    return 2 if n <= np.iinfo(np.int16).max and table.current_platform() == "cpu" else 4
+
+
 class Compressed(Connectivity):
     """Synapses grouped by `major` axis (0: by pre neuron, 1: by post neuron); the abstract base of CSR, CSC and the Fixed formats."""
 
@@ -88,8 +94,8 @@ class Compressed(Connectivity):
         return new
 
     def narrowed(self):
-        """The same matrix, its minor ids 16 bits wide where they fit. (Ids that a user gives are 32 or 64 bits wide.)"""
-        fits = self.shape[1 - self.major] <= np.iinfo(np.int16).max
+        """The same matrix, its minor ids as wide as `width_of_ids` says. (Ids that a user gives are 32 or 64 bits wide.)"""
+        fits = width_of_ids(self.shape[1 - self.major]) == 2
         return self.replace(indices=placed(aligned(self.indices, np.int16))) if fits else self
 
     def starts(self) -> np.ndarray:

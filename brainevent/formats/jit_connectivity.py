@@ -16,6 +16,7 @@ from ..arrays import as_weights, is_concrete, numbers
 from ..connectivity import Connectivity, check_entries, check_format, check_places, check_shape
 from ..core import law, table
 from ..events import EventArray
+from .compressed import width_of_ids
 from .csr import CSC, CSR
 
 
@@ -262,7 +263,7 @@ class JITConnectivity(Connectivity):
 
     def stored_nbytes(self, nse):
         weights = nse if self.kind else 1
-        return self.dtype.itemsize * weights + 4 * nse + 4 * (self.n_lines + 1)
+        return self.dtype.itemsize * weights + width_of_ids(self.shape[1 - self.major]) * nse + 4 * (self.n_lines + 1)
 
     def per_synapse(self):
         return self.stored().per_synapse()

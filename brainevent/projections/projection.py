@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..arrays import placed
-from ..core import path_choice, table
+from ..core import path_choice
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay
@@ -172,7 +172,7 @@ class Projection(SynapseValues):
         if not isinstance(matrix, JITConnectivity):
             self._delay = self._delay.fitted(self.pre.size, matrix.nse)
             matrix = self._stored(matrix)
-            matrix = matrix.narrowed() if isinstance(matrix, Compressed) and table.current_platform() == "cpu" else matrix
+            matrix = matrix.narrowed() if isinstance(matrix, Compressed) else matrix
         self._matrix = self._checked(matrix)
 
     def _plain(self, weights):
