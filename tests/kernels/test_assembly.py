@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from tables import HERE, PLATFORM, build, needs_numba
+from tables import HERE, build, needs_numba
 
 import brainevent as be
 from brainevent import arrays
@@ -76,7 +76,7 @@ def test_a_matrix_sorted_within_lines_is_the_same_matrix():
 
 def test_16_bits_where_they_are_enough():
     """Ids as wide as before to whoever computes with them, also where a slice of a population starts beyond 16 bits."""
-    narrow = np.int16 if PLATFORM == "cpu" else np.int32
+    narrow = np.int16 if jax.default_backend() == "cpu" else np.int32
     for n, dtype in ((2**15 - 1, narrow), (2**15, np.int32)):
         A = be.CSR(np.ones(3), np.array([0, 5, n - 1]), np.array([0, 1, 3]), shape=(2, n)).narrowed()
         assert A.indices.dtype == dtype and A.coordinates()[1].dtype == np.int32
