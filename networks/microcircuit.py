@@ -119,10 +119,10 @@ def _delays(kind: str):
 
 def _thalamus(populations, scale: float, seed: int, weight, synapse) -> list:
     """Relay cells that spike at random for 10 ms, and their synapses."""
-    n, start, length = round(THALAMUS["num_th_neurons"] * scale), THALAMUS["th_start"], THALAMUS["th_duration"]
-    rng = np.random.default_rng([seed, n])
-    ids = np.repeat(np.arange(n), rng.poisson(THALAMUS["th_rate"] * length * 1e-3, n))
-    cells = SpikeSource(n, times=rng.uniform(start, start + length, ids.size) * u.ms, ids=ids, name="thalamus")
+    n, dt = round(THALAMUS["num_th_neurons"] * scale), DT.to_decimal(u.ms)
+    steps = round(THALAMUS["th_duration"] / dt)
+    step, ids = np.nonzero(np.random.default_rng([seed, n]).random((steps, n)) < THALAMUS["th_rate"] * dt * 1e-3)
+    cells = SpikeSource(n, times=(THALAMUS["th_start"] + (step + 1) * dt) * u.ms, ids=ids, name="thalamus")
     made = []
     for post, full, probability in zip(populations, SIZES, THALAMUS["conn_probs_th"]):
         if number := round(float(synapses(probability, full, THALAMUS["num_th_neurons"])) * scale**2):

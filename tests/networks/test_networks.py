@@ -11,7 +11,8 @@ import pytest
 from scipy import integrate, optimize, special
 from tables import needs_fixed_order
 
-from networks import brunel, coba, command_line, cuba, million
+from brainevent.projections.spike_trains import intervals
+from networks import brunel, coba, command_line, cuba, microcircuit, million
 
 pytestmark = pytest.mark.usefixtures("optimised")
 
@@ -172,10 +173,68 @@ def test_a_hundredth_of_the_million():
     for projection, sources in ((excite, 8000), (inhibit, 2000)):
         mean, deviation = sources * 1000, np.sqrt(sources * 1000 * 0.9)
         assert abs(projection.n_synapses - mean) < 4 * deviation
-    assert "0 B (stored: 32" in model.net.summary()
+    assert "0 B (stored: 16" in model.net.summary()
     run = simulated(model, 400)
     assert 1.0 < settled_rate(run, model.E, 150) < 3.0
     assert synchrony(run, model.E, 150)[0] < 1.0
+
+
+# Six runs of NEST 3.10 with the same constants (benchmarks/peers/nest_microcircuit.py --scale 0.1, seeds 1 to 6): rates of 0.5 to 2.5 s
+# and the CV of interspike intervals of neurons with at least three, mean and standard deviation over seeds
+TENTH = {
+    "rate": ([0.477, 2.099, 3.982, 5.007, 6.515, 7.810, 0.836, 6.998], [0.014, 0.032, 0.021, 0.018, 0.213, 0.053, 0.030, 0.028]),
+    "cv": ([0.646, 0.684, 0.712, 0.723, 0.720, 0.708, 0.664, 0.708], [0.031, 0.009, 0.006, 0.012, 0.009, 0.016, 0.012, 0.009]),
+}
+
+
+def test_a_tenth_of_the_microcircuit_is_that_of_nest():
+    """Rates and irregularity of all populations within what seeds make of them: 4.5 standard deviations of the difference."""
+    net, populations, inputs = microcircuit.build(0.1, seed=1)
+    run = net.run(2500 * u.ms, dt=0.1 * u.ms, inputs=inputs, progress=False)
+    for population, *of_nest in zip(populations, *(np.transpose(TENTH[key]) for key in ("rate", "cv"))):
+        times, ids = run.spikes(population)
+        late = times.mantissa > 500
+        gaps, own = intervals(times.mantissa[late], ids[late])
+        count, total, squares = (np.bincount(own, weights, minlength=population.size) for weights in (None, gaps, gaps**2))
+        enough = count >= 3
+        mean = total[enough] / count[enough]
+        cv = np.mean(np.sqrt(np.maximum(squares[enough] / count[enough] - mean**2, 0)) / mean)
+        for got, (expected, spread) in zip((late.sum() / population.size / 2, cv), of_nest):
+            assert abs(got - expected) < 4.5 * spread * np.sqrt(1 + 1 / 6), (population.label, got, expected)
+    assert sum(p.n_synapses for p in net.projections) == pytest.approx(2_988_809.68, abs=30)
+
+
+def test_the_microcircuit_has_the_published_numbers():
+    """Synapses, the current that 1 mV takes, the drive; the mean input of a smaller network is that of the full one."""
+    sizes = microcircuit.SIZES
+    counts = microcircuit.synapses(microcircuit.PROBABILITIES, sizes[:, None], sizes)
+    assert counts.sum() == microcircuit.FACTS["total"]["synapses"] == 298_880_968 and sizes.sum() == 77_169
+    assert microcircuit.current_of(1.0) == pytest.approx(585.39, abs=1e-4)
+    mean = {}
+    for scale in (0.02, 0.04):
+        net, populations, inputs = microcircuit.build(scale, drive="dc")
+        mean[scale] = [inputs[p].mantissa + _recurrent(net, p) for p in populations]
+    np.testing.assert_allclose(mean[0.02], mean[0.04], rtol=0.03)
+    w = np.asarray(net.projections[0].weight.to_decimal(u.pA))
+    assert w.mean() == pytest.approx(87.8085 / np.sqrt(0.04), rel=0.01) and w.std() / w.mean() == pytest.approx(0.1, rel=0.03)
+
+
+def _recurrent(net, population) -> float:
+    """The mean current (pA) from the network at the published rates."""
+    rates = dict(zip(microcircuit.NAMES, microcircuit.RATES))
+    onto = [p for p in net.projections if p.post.population is population]
+    return sum(p.weight.mantissa.sum() / p.post.size * rates[p.pre.label] * 0.5e-3 for p in onto)
+
+
+def test_the_thalamus_wakes_layer_4():
+    """A volley after 700 ms: layers 4 and 6 answer at once, and the network without one does not."""
+    rates = []
+    for thalamus in (True, False):
+        net, populations, inputs = microcircuit.build(0.05, seed=3, drive="dc", thalamus=thalamus)
+        run = net.run(720 * u.ms, dt=0.1 * u.ms, inputs=inputs, progress=False)
+        times = run.spikes(populations[2])[0].mantissa
+        rates.append((times > 700).sum() / populations[2].size / 0.02)
+    assert rates[0] > 2 * rates[1]
 
 
 @pytest.mark.parametrize(
@@ -190,3 +249,13 @@ def test_command_line(name, words, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Network:" in done.stdout and "rate of E" in done.stdout and "rate of I" in done.stdout
     assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("words", [[], ["--drive", "dc", "--thalamus"]])
+def test_command_line_of_the_microcircuit(words, tmp_path):
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-m", "networks.microcircuit", "--scale", "0.02", "--duration", "20ms", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "synapses" in done.stdout and "L6I " in done.stdout and "published (Hz)" in done.stdout
+    assert (tmp_path / "microcircuit.png").read_bytes()[:4] == b"\x89PNG"
