@@ -253,7 +253,7 @@ class FixedTotal(_Counted):
 
     Example:
         >>> FixedTotal(3).sample(np.random.default_rng(0), 2, 4)
-        (array([0, 0, 3]), array([0, 1, 2], dtype=int32))
+        (array([0, 2, 3]), array([1, 2, 1], dtype=int32))
     """
 
     def sample(self, rng, n_pre, n_post, *, shift=None):
