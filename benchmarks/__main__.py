@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .common import as_json, machine, markdown
 
-WORKLOADS = ("empty_call", "coba", "coba_large", "microcircuit", "stored", "jit", "first_result")
+WORKLOADS = ("empty_call", "coba", "coba_large", "microcircuit", "plastic", "stored", "jit", "first_result")
 
 
 def main() -> None:

@@ -21,6 +21,6 @@ def measure(rounds: int) -> list[Row]:
             subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
             seconds.append(time.perf_counter() - start)
     return [
-        Row("10", "COBA 4,000, 1 s, from process start to picture: cold", seconds[0], "s", at_most=25.0),
-        Row("10", "the same, second process", seconds[1], "s", at_most=10.0),
+        Row("10", "COBA 4,000, 1 s, from process start to picture: cold", seconds[0], "s", at_most=8.0),
+        Row("10", "the same, second process", seconds[1], "s", at_most=3.0),
     ]

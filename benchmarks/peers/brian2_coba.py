@@ -83,10 +83,11 @@ def measure(directory: Path, runs: int, warm: bool) -> dict:
     return setup | figures | {"rate_hz": rate, "recorded": counts is not None}
 
 
-def main() -> None:
+def main(build=build, duration: float = 1.0) -> None:
+    """The command line, for a network that `build` makes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=4000, help="neurons, four fifths of them excitatory")
-    parser.add_argument("--duration", type=float, default=1.0, help="biological seconds")
+    parser.add_argument("--duration", type=float, default=duration, help="biological seconds")
     parser.add_argument("--threads", type=int, default=1, help="more than one: OpenMP")
     parser.add_argument("--precision", type=int, choices=(32, 64), default=64, help="bits of a float; 64 is Brian2's default")
     parser.add_argument("--runs", type=int, default=3, help="timed runs")

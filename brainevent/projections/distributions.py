@@ -8,15 +8,12 @@ from typing import Any, ClassVar
 
 import brainunit as u
 import numpy as np
-from scipy import special
 
-from brainevent.projections.drawing import in_blocks
+from brainevent.projections.drawing import in_blocks, truncated_normal
 from brainevent.projections.parameters import describe, in_unit, same_value, with_unit
 from brainevent.projections.values import Drawn, kept, numbers
 
 __all__ = ["Constant", "Distribution", "Exponential", "Gamma", "LogNormal", "Normal", "TruncNormal", "Uniform", "sample_like"]
-
-LEAST_KEPT = 0.25  # of the normal values, for which drawing again costs less than inverting the cdf
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -204,7 +201,7 @@ class TruncNormal(Distribution):
     def _draw(self, rng, size, mean, std, low, high):
         if std == 0:
             return np.full(size, mean)
-        values = _truncated(rng, math.prod(np.atleast_1d(size)), (low - mean) / std, (high - mean) / std).reshape(size)
+        values = truncated_normal(rng, math.prod(np.atleast_1d(size)), (low - mean) / std, (high - mean) / std).reshape(size)
         return np.clip(_scale_and_shift(values, std, mean), low, high)
 
     def _law(self, mean, std, low, high):
@@ -400,23 +397,3 @@ def _scale_and_shift(values, scale: float, shift: float):
     values *= scale
     values += shift
     return values
-
-
-def _truncated(rng, size: int, low: float, high: float):
-    """Standard normal values within [low, high]."""
-    if special.ndtr(high) - special.ndtr(low) < LEAST_KEPT:
-        return _inverted(rng, size, low, high)
-    values = rng.standard_normal(size)
-    while (beyond := np.flatnonzero((values < low) | (values > high))).size:
-        values[beyond] = rng.standard_normal(beyond.size)
-    return values
-
-
-def _inverted(rng, size: int, low: float, high: float):
-    """The same by the cdf, inverted in logarithms so that tails keep their precision."""
-    if low > 0:  # the mirror image: small probabilities are exact, those near 1 are not
-        return -_inverted(rng, size, -high, -low)
-    log_low, log_high = special.log_ndtr(low), special.log_ndtr(high)
-    ratio = math.exp(log_low - log_high)
-    fraction = 1.0 - rng.random(size)  # in (0, 1]
-    return special.ndtri_exp(log_high + np.log(ratio + fraction * (1.0 - ratio)))

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from .delays import set_bits, with_delay
+from ..bridge.intrinsics import fetch
+from .delays import AHEAD, set_bits, with_delay
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span, weight
 
 
@@ -22,6 +23,18 @@ def _place(places, k):
     if isinstance(places, types.NoneType):
         return lambda places, k: k
     return lambda places, k: np.uint64(places[k])
+
+
+def ask(values, places, k):
+    """Ask for the cache line of the value of synapse k, where values are not walked in order."""
+    raise NotImplementedError
+
+
+@overload(ask, inline="always")
+def _ask(values, places, k):
+    if isinstance(places, types.NoneType):
+        return lambda values, places, k: None
+    return lambda values, places, k: fetch(values, np.int64(places[k]))  # pyright: ignore[reportCallIssue]
 
 
 def strengthen_lines(w, spikes, trace, structure, places, after):
@@ -148,6 +161,8 @@ def learner(text):
             if start < 0 or start > stop or stop > ids.shape[0]:
                 return BAD_POINTER
             for k in range(np.uint64(start), np.uint64(stop)):
+                if k + AHEAD < np.uint64(stop):
+                    ask(after[0], places, k + AHEAD)
                 j, q = np.uint64(ids[k]), place(places, k)
                 if j >= np.uint64(n[0]) or q >= m:
                     return ID_OUT_OF_RANGE
