@@ -13,7 +13,7 @@ from ...formats.coo import COO
 from ...formats.dense import Dense
 from .bridge.ffi import call, threads
 from .kernels import delays as later
-from .kernels.compressed import gather_lines, scatter_blocks, scatter_lines, work_of, worth_splitting
+from .kernels.compressed import gather_lines, how_soon, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .kernels.dense import add_rows
 from .kernels.operands import OK, active, fade, ids_of
 from .stored import SERVED, THREADED_WORK
@@ -27,7 +27,7 @@ def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after
     x, out = x[window[0] : window[1]], after[window[2] : window[3]]
     lines, count = active(x)
     taken[EVENT] += 1
-    return scatter_lines(lines, count, x, w, structure, scale[0], out)
+    return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
 
 
 def deposit_threaded(target, counts, decay, x, scale, w, structure, window, blocks, after, taken):
@@ -38,7 +38,7 @@ def deposit_threaded(target, counts, decay, x, scale, w, structure, window, bloc
     taken[EVENT] += 1
     if worth_splitting(work_of(lines, count, structure), count, THREADED_WORK, out):
         return scatter_blocks(lines, count, x, w, structure, scale[0], blocks[0], out)
-    return scatter_lines(lines, count, x, w, structure, scale[0], out)
+    return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
 
 
 def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirror, window, costs, after, taken):
@@ -48,7 +48,7 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
     lines, count = active(x)
     if costs[0] * work_of(lines, count, structure) <= costs[1] * ids_of(mirror).shape[0]:
         taken[EVENT] += 1
-        return scatter_lines(lines, count, x, w, structure, scale[0], out)
+        return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
     taken[GATHER] += 1
     return gather_lines(x, mirror_w, mirror, 0, out.shape[0], scale[0], out)
 

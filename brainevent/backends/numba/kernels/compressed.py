@@ -8,15 +8,41 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, fetch_head, flat, ids_of, span, value, weight
 
 LONG_LINE = 400  # synapses: a block of a shorter line costs as much to find as to add
-FAR_TARGETS = 1 << 20  # bytes: beyond the second-level cache two cores have two caches
+SOON = 3  # lines on, whose first synapses a network asks for: the spikes of a step are few, and their lines far from each other
+FAR = 1 << 20  # bytes: beyond the second-level cache, where two cores have two caches
+
+
+def ask_for_line(soon, a, lines, count, structure, w):
+    """Ask for the first synapses of the line listed `soon` after the a-th, unless all between them are listed too; None: do not."""
+    raise NotImplementedError
+
+
+@overload(ask_for_line, inline="always")
+def _ask_for_line(soon, a, lines, count, structure, w):
+    if isinstance(soon, types.NoneType):
+        return lambda soon, a, lines, count, structure, w: None
+
+    def asks(soon, a, lines, count, structure, w):
+        if a + soon < count and lines[a + soon] != lines[a] + soon:
+            line = span(structure, lines[a + soon])
+            fetch_head(ids_of(structure), line)
+            fetch_head(w, line)
+
+    return asks
 
 
 @njit
-def scatter_lines(lines, count, x, w, structure, scale, out):
-    """Add the synapses of the listed lines, times `scale`, into `out`, two a turn."""
+def how_soon(structure, count):
+    """Which line is worth asking for: `SOON` lines on, or none of `count` where all of them are in a near cache anyway."""
+    return SOON if ids_of(structure).nbytes > FAR else count
+
+
+@njit
+def scatter_lines(lines, count, x, w, structure, scale, out, soon):
+    """Add the synapses of the listed lines, times `scale`, into `out`, two a turn; `soon`: how far lines are asked for ahead, or None."""
     ids = ids_of(structure)
     w = flat(w)
     m = np.uint64(out.shape[0])
@@ -25,6 +51,7 @@ def scatter_lines(lines, count, x, w, structure, scale, out):
         start, stop = span(structure, i)
         if start < 0 or start > stop or stop > ids.shape[0]:
             return BAD_POINTER
+        ask_for_line(soon, a, lines, count, structure, w)
         v = scale * value(x, i, out)
         pairs = (stop - start) // 2
         for pair in range(pairs):
@@ -48,7 +75,7 @@ def scatter(x, w, structure, out):
     """`out[ids[k]] += x[i] * w[k]` over the active lines i."""
     out[:] = 0
     lines, count = active(x)
-    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out)
+    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out, None)
 
 
 @njit
@@ -109,7 +136,7 @@ def work_of(lines, count, structure):
 @njit
 def worth_splitting(work, count, least, out):
     """Whether threads gain: enough work, and lines long enough (or targets far enough in the caches) to repay the search in each."""
-    return work >= least and (work >= LONG_LINE * count or out.nbytes > FAR_TARGETS)
+    return work >= least and (work >= LONG_LINE * count or out.nbytes > FAR)
 
 
 def scatter_threaded(x, w, structure, blocks, least, out):
@@ -118,7 +145,7 @@ def scatter_threaded(x, w, structure, blocks, least, out):
     out[:] = 0
     if worth_splitting(work_of(lines, count, structure), count, least[0], out):
         return scatter_blocks(lines, count, x, w, structure, out.dtype.type(1), blocks[0], out)
-    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out)
+    return scatter_lines(lines, count, x, w, structure, out.dtype.type(1), out, None)
 
 
 @njit

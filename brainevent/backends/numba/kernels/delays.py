@@ -5,9 +5,8 @@ from numba import njit, prange
 
 from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 from .compressed import work_of
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, fetch_head, flat, ids_of, span, value, weight
 
-HEAD, CACHE_LINE = 128, 64  # synapses of a row that are asked for before it comes; bytes
 AHEAD = np.uint64(24)  # synapses
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
 
@@ -67,7 +66,10 @@ def add_rows_later(lines, count, place, x, w, structure, delays, scale, targets,
         if start < 0 or start > stop or stop > ids.shape[0]:
             return BAD_POINTER
         if a + 1 < count:
-            fetch_line(span(structure, lines[a + 1])[0], ids, w, delays)
+            head = span(structure, lines[a + 1])
+            fetch_head(ids, head)
+            fetch_head(delays, head)
+            fetch_head(w, head)
         v, last = scale * value(x, lines[a], ring), np.uint64(stop)
         for k in range(np.uint64(start), last):
             later = k + AHEAD
@@ -78,16 +80,6 @@ def add_rows_later(lines, count, place, x, w, structure, delays, scale, targets,
                 return ID_OUT_OF_RANGE
             out[((now + np.uint64(delays[k])) & mask) * width + first + j] += v * weight(w, k, ring)
     return OK
-
-
-@njit
-def fetch_line(start, ids, w, delays):
-    """Ask for the first `HEAD` synapses of a line."""
-    for k in range(start, start + HEAD, CACHE_LINE // 8):
-        fetch(ids, k)  # pyright: ignore[reportCallIssue]
-        fetch(delays, k)  # pyright: ignore[reportCallIssue]
-        if w is not None:
-            fetch(w, k)  # pyright: ignore[reportCallIssue]
 
 
 @njit(parallel=True)

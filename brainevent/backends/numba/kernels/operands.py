@@ -6,9 +6,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ..bridge.intrinsics import count_trailing_zeros, load_word
+from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 
 OK, ID_OUT_OF_RANGE, BAD_POINTER = 0, 1, 2
+HEAD, CACHE_LINE = 128, 64  # values of a line that are asked for before it comes; bytes
 
 
 def weight(w, k, out) -> Any:
@@ -81,6 +82,23 @@ def _fade(target, factor):
                 target[i] *= factor[i]
 
     return fades
+
+
+def fetch_head(values, line):
+    """Ask for the first `HEAD` values of a line from `line[0]` to `line[1]`; None does nothing."""
+    raise NotImplementedError
+
+
+@overload(fetch_head)
+def _fetch_head(values, line):
+    if isinstance(values, types.NoneType):
+        return lambda values, line: None
+
+    def asks(values, line):
+        for k in range(line[0], min(line[1], line[0] + HEAD), CACHE_LINE // values.itemsize):
+            fetch(values, k)  # pyright: ignore[reportCallIssue]
+
+    return asks
 
 
 @njit
