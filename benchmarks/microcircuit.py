@@ -23,6 +23,8 @@ print(json.dumps({"built": built, "factor": statistics.median(factors), "GB": pe
 
 def measure(rounds: int) -> list[Row]:
     """With Poisson trains and with a constant current, each in a process of its own."""
+    small = [sys.executable, "-m", "networks.microcircuit", "--scale", "0.02", "--duration", "10ms", "--plot", "none"]
+    subprocess.run(small, cwd=ROOT, check=True, capture_output=True)  # so that machine code is on disk
     rows = []
     for drive in ("poisson", "dc"):
         words = [sys.executable, "-c", SCRIPT, drive, str(rounds)]
