@@ -243,7 +243,7 @@ def _enqueue_jvp(run, window, primals, tangents):
 def add_later(ring, A, delays: Delays, spikes, place, window):
     """The same by plain indexing, with the derivatives of it."""
     row, col = A.coordinates()
-    weights = spikes[window[0] : window[1]][row] * A.data.reshape(-1)
+    weights = spikes[window[0] : window[1]][row].astype(ring.dtype) * A.data.reshape(-1)
     return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
 
 

@@ -176,17 +176,22 @@ class NetworkStates(brainstate.nn.Module):
         if self._dt is not None and not np.isclose(number, self._dt, rtol=1e-6, atol=0):
             raise ValueError(f"this network runs at dt = {self._dt} ms and cannot go on at {number} ms: build it anew")
         if self._dt is None:
-            for part in (*self.projections, *self.populations):
-                part.check_step(number)
-            rounded = [projection.rounded_delays(number) for projection in self.projections]
-            self._dt = self.schedule.dt = number
-            self._population_operands = {p.label: jax.tree.map(jnp.asarray, p.operands(number)) for p in self.populations}
-            for projection, steps in zip(self.projections, rounded):
-                if steps is not None:
-                    projection.sort_delays(steps)
-                if steps is not None or projection.plasticity is not None:
-                    self._renew(projection)
-            self._keep(self.schedule.rings())
+            with transfers():
+                self._take_dt(number)
+
+    def _take_dt(self, number: float):
+        """Make what depends on the time step (ms), once it is known."""
+        for part in (*self.projections, *self.populations):
+            part.check_step(number)
+        rounded = [projection.rounded_delays(number) for projection in self.projections]
+        self._dt = self.schedule.dt = number
+        self._population_operands = {p.label: jax.tree.map(jnp.asarray, p.operands(number)) for p in self.populations}
+        for projection, steps in zip(self.projections, rounded):
+            if steps is not None:
+                projection.sort_delays(steps)
+            if steps is not None or projection.plasticity is not None:
+                self._renew(projection)
+        self._keep(self.schedule.rings())
 
     def _collect(self):
         """All states as one tree of plain arrays."""

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.table import is_scalar
 from ..formats.compressed import Compressed
 from ..formats.dense import Dense
+from .guards import transfers
 
 
 class SynapseOrder:
@@ -47,16 +48,16 @@ class SynapseOrder:
 
     def pairs(self, matrix) -> tuple[np.ndarray, np.ndarray]:
         """The pre and the post neuron of every synapse, in order."""
-        ends, ids = self.dense_places(matrix) if isinstance(matrix, Dense) else matrix.coordinates(), self.ids(matrix)
-        return np.asarray(ends[0])[ids], np.asarray(ends[1])[ids]
+        with transfers():
+            ends, ids = self.dense_places(matrix) if isinstance(matrix, Dense) else matrix.coordinates(), self.ids(matrix)
+            return np.asarray(ends[0])[ids], np.asarray(ends[1])[ids]
 
     def read(self, matrix):
         """The weights in order, or the one there is."""
         if is_scalar(u.get_mantissa(matrix.data)):
             return matrix.data
-        if isinstance(matrix, Dense):
-            return matrix.data[self.pairs(matrix)]
-        return matrix.per_synapse()[self.ids(matrix)]
+        with transfers():
+            return matrix.data[self.pairs(matrix)] if isinstance(matrix, Dense) else matrix.per_synapse()[self.ids(matrix)]
 
     def written(self, matrix, weights, what: str):
         """Weights in order, or one for all, or a whole dense matrix, in the shape and the places in which the matrix holds them."""

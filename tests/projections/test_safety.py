@@ -21,6 +21,7 @@ from brainevent.projections import (
     Delta,
     Expon,
     FixedProb,
+    FixedTotal,
     FromPairs,
     Network,
     Normal,
@@ -28,6 +29,8 @@ from brainevent.projections import (
     Poisson,
     PoissonInput,
     Projection,
+    Uniform,
+    drawing,
     running,
 )
 from brainevent.projections.clock import ERA, Clock, in_era, root_at, root_of, step_of, words_of
@@ -472,7 +475,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("what", SETTINGS)
 @pytest.mark.parametrize("backend", [None, "xla"])
-def test_strict_settings_of_jax(what, backend):
+def test_strict_settings_of_jax(what, backend, monkeypatch):
     with SETTINGS[what]():
         N = lif(40, V_init=Normal(-55 * u.mV, 3 * u.mV), tau_ref=1 * u.ms)
         coba = Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV))
@@ -480,7 +483,14 @@ def test_strict_settings_of_jax(what, backend):
             Projection(N[:30], FixedProb(0.2, weight=3 * u.nS), coba, N, delay=0.5 * u.ms),
             Projection(N[30:], FromPairs([0, 1], [3, 4], weight=np.array([1.0, 2.0]) * u.nS), coba, N),
             Projection(N, FixedProb(0.1, weight=0.1 * u.mV, format="jit"), Delta(), N),
+            Projection(N, FixedTotal(2500, weight=Uniform(0 * u.nS, 1e-3 * u.uS)), coba, N, delay=Uniform(0 * u.ms, 2e-3 * u.second)),
+            Projection(N[:9], FixedProb(0.5, weight=0.1 * u.mV, format="jit"), Delta(), N, delay=Uniform(0 * u.ms, 1 * u.ms)),
             PoissonInput(N, n=10, rate=100 * u.Hz, weight=0.3 * u.nS, synapse=coba),
         ]
-        run = quiet(Network(*parts, dt=DT * u.ms), 3, inputs={N: lambda t: t / u.ms * 100 * u.pA}, record=[N.spikes, N.V], backend=backend)
+        monkeypatch.setattr(drawing, "BLOCK", 1000)  # numbers are drawn in threads, which have settings of their own
+        net = Network(*parts)
+        run = net.run(
+            3 * u.ms, dt=DT * u.ms, inputs={N: lambda t: t / u.ms * 100 * u.pA}, record=[N.spikes, N.V], backend=backend, progress=False
+        )
+        assert parts[3].weight.shape == parts[3].delay.shape == (2500,)
         assert run.n_steps == 30 and run.rate(N).to_decimal(u.Hz) >= 0
