@@ -32,6 +32,7 @@ SIZES, RATES = np.array(FACTS["n_neurons"]), np.array(FACTS["mean_rates_Hz"])
 PROBABILITIES = np.array(FACTS["connection_probability_target_source"])
 NEURON, THALAMUS = FACTS["neuron"], FACTS["thalamic"]
 EXCITATORY = np.array([name.endswith("E") for name in NAMES])
+DRIVES = ("poisson", "dc")
 SETTLING = 500 * u.ms  # of a run, before rates are counted
 
 
@@ -63,7 +64,14 @@ def build(scale: float = 1.0, seed: int = 42, *, drive: str = "poisson", thalamu
       seed: of connections, initial values and background.
       drive: "poisson" or "dc", the background.
       thalamus: whether 902 relay cells spike at 120 Hz from 700 ms on, for 10 ms.
+
+    Raises:
+      ValueError: a scale that is not positive, or leaves a population without neurons; an unknown drive.
     """
+    if drive not in DRIVES:
+        raise ValueError(f"drive is {drive!r}, expected one of {', '.join(DRIVES)}")
+    if not SIZES.min() * scale >= 0.5:
+        raise ValueError(f"scale is {scale}, expected at least {0.5 / SIZES.min():.2g}, so that every population has a neuron")
     counts = synapses(PROBABILITIES, SIZES[:, None], SIZES[None, :])
     psps = np.where(EXCITATORY, FACTS["psp_exc_mV"], FACTS["psp_exc_mV"] * FACTS["relative_inhibitory_weight"]) * np.ones((8, 1))
     psps[NAMES.index("L23E"), NAMES.index("L4E")] = FACTS["psp_L4E_to_L23E_mV"]
@@ -134,7 +142,7 @@ def _thalamus(populations, scale: float, seed: int, weight, synapse) -> list:
 def main(words=None):
     """The command line."""
     arguments = parser("microcircuit", __doc__.splitlines()[0])
-    arguments.add_argument("--drive", choices=("poisson", "dc"), default="poisson", help="the background (default: poisson)")
+    arguments.add_argument("--drive", choices=DRIVES, default="poisson", help="the background (default: poisson)")
     arguments.add_argument("--thalamus", action="store_true", help="a volley from the thalamus after 700 ms")
     arguments = arguments.parse_args(words)
     started = time.perf_counter()

@@ -226,6 +226,13 @@ def _recurrent(net, population) -> float:
     return sum(p.weight.mantissa.sum() / p.post.size * rates[p.pre.label] * 0.5e-3 for p in onto)
 
 
+@pytest.mark.parametrize("wrong", [{"scale": 0}, {"scale": -1.0}, {"scale": np.nan}, {"scale": 1e-4}, {"drive": "noise"}])
+def test_a_microcircuit_that_is_none(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ValueError, match=f"{name} is {value!r}, expected"):
+        microcircuit.build(**wrong)
+
+
 def test_the_thalamus_wakes_layer_4():
     """A volley after 700 ms: layers 4 and 6 answer at once, and the network without one does not."""
     rates = []
