@@ -20,14 +20,9 @@ DT_MS, SYNAPSES_A_NEURON, SETUP = 0.1, 80, "coba.json"
 def build(arguments: argparse.Namespace, directory: Path) -> None:
     """Generate and compile the network in `directory`, and note beside it what was built."""
     import brian2 as b
-    import numpy as np
 
     begin = time.perf_counter()
-    b.set_device("cpp_standalone", build_on_run=False)
-    b.prefs.devices.cpp_standalone.openmp_threads = arguments.threads if arguments.threads > 1 else 0  # 0: built without OpenMP
-    b.prefs.core.default_float_dtype = {32: np.float32, 64: np.float64}[arguments.precision]
-    b.seed(arguments.seed)
-    b.defaultclock.dt = DT_MS * b.ms
+    prepare(b, arguments)
     constants = {"tau": 20 * b.ms, "V_rest": -60 * b.mV, "V_th": -50 * b.mV, "V_reset": -60 * b.mV, "R": 100 * b.Mohm, "drive": 200 * b.pA}
     constants |= {"w_E": 6 * b.nS, "tau_E": 5 * b.ms, "E_E": 0 * b.mV, "w_I": 67 * b.nS, "tau_I": 10 * b.ms, "E_I": -80 * b.mV}
     neurons = b.NeuronGroup(
@@ -54,6 +49,22 @@ def build(arguments: argparse.Namespace, directory: Path) -> None:
         network.add(monitor)
         counts = b.get_device().get_array_filename(monitor.variables["N"])
     network.run(arguments.duration * b.second)
+    finish(b, arguments, directory, begin, counts)
+
+
+def prepare(b, arguments: argparse.Namespace) -> None:
+    """Brian2 as it is to run: code that is not compiled yet, threads, precision, seed and time step."""
+    import numpy as np
+
+    b.set_device("cpp_standalone", build_on_run=False)
+    b.prefs.devices.cpp_standalone.openmp_threads = arguments.threads if arguments.threads > 1 else 0  # 0: built without OpenMP
+    b.prefs.core.default_float_dtype = {32: np.float32, 64: np.float64}[arguments.precision]
+    b.seed(arguments.seed)
+    b.defaultclock.dt = DT_MS * b.ms
+
+
+def finish(b, arguments: argparse.Namespace, directory: Path, begin: float, counts: str | None) -> None:
+    """Compile what was described, and note beside it what it is; `counts`: the file with the number of spikes, if they are recorded."""
     b.get_device().build(directory=str(directory), compile=True, run=False, with_output=False)
     setup = {"simulator": f"Brian2 {b.__version__} C++ standalone", "n": arguments.n, "duration": arguments.duration}
     setup |= {"threads": arguments.threads, "precision": arguments.precision}

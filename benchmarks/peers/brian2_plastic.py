@@ -4,24 +4,18 @@ What is timed, and the options, are those of `brian2_coba.py`.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
-from brian2_coba import DT_MS, SETUP, main
+from brian2_coba import finish, main, prepare
 
 
 def build(arguments: argparse.Namespace, directory: Path) -> None:
     """Generate and compile the network in `directory`, and note beside it what was built."""
     import brian2 as b
-    import numpy as np
 
     begin = time.perf_counter()
-    b.set_device("cpp_standalone", build_on_run=False)
-    b.prefs.devices.cpp_standalone.openmp_threads = arguments.threads if arguments.threads > 1 else 0
-    b.prefs.core.default_float_dtype = {32: np.float32, 64: np.float64}[arguments.precision]
-    b.seed(arguments.seed)
-    b.defaultclock.dt = DT_MS * b.ms
+    prepare(b, arguments)
     pre = b.PoissonGroup(arguments.n, 5 * b.Hz)
     post = b.NeuronGroup(
         arguments.n,
@@ -44,11 +38,7 @@ def build(arguments: argparse.Namespace, directory: Path) -> None:
     synapses.w = "0.002*rand()"
     network = b.Network(pre, post, synapses)
     network.run(arguments.duration * b.second)
-    b.get_device().build(directory=str(directory), compile=True, run=False, with_output=False)
-    setup = {"simulator": f"Brian2 {b.__version__} C++ standalone", "n": arguments.n, "duration": arguments.duration}
-    setup |= {"threads": arguments.threads, "precision": arguments.precision}
-    setup |= {"build_s": round(time.perf_counter() - begin, 2), "counts": None}
-    (directory / SETUP).write_text(json.dumps(setup))
+    finish(b, arguments, directory, begin, None)
 
 
 if __name__ == "__main__":

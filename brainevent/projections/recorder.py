@@ -1,4 +1,4 @@
-"""What a run records, and how it comes off the device: a column for each recorded thing, whose buffer the compiled loop writes."""
+"""What a run records: what a user may ask of which states, and the columns that answer it."""
 
 import abc
 import dataclasses
@@ -7,19 +7,16 @@ from typing import Any
 
 import brainstate
 import brainunit as u
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..core import table
-from ..core.updates import append_spikes, appends_spikes, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .parameters import describe
 from .population import Population, StateView, View, as_view
+from .record_columns import Column, Source, SpikeBits, Spikes, States, plain_column
 from .units import check_sign, scalar, steps_of
 
 BUFFER_BYTES = 16 << 20  # of all buffers
 AWAY = 8  # times as many where a look at them is a round trip to another device
-IDS = 1 << 18  # spikes that a buffer has room for, at least
 
 
 def whole_steps_of(interval, dt: float, what: str) -> int:
@@ -41,33 +38,6 @@ class Request(abc.ABC):
     @abc.abstractmethod
     def column(self, source: "Source", dt: float) -> "Column":
         """The column that answers it, dt in ms, or an error."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where a recorded state comes from.
-
-    Args:
-      owner, name: what it is a state of, and its name, as in `N[0:5].V`.
-      read: gives it, (width,), of the tree of all states.
-      unit: its unit, or None.
-      kept: whether it is a state of the network's own. order: in which it is shown, or None.
-      view: the neurons that it is of, or None.
-    """
-
-    owner: str
-    name: str
-    read: Callable
-    width: int
-    unit: Any
-    kept: bool = False
-    order: Any = None
-    view: View | None = None
-
-    @property
-    def key(self) -> str:
-        """What it is called in a run."""
-        return f"{self.owner}.{self.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,150 +84,6 @@ class KeptState:
 
     def __repr__(self):
         return self.label
-
-
-class Column(abc.ABC):
-    """One recorded thing.
-
-    Args:
-      key: its name in a run.
-      kept: whether it is of a state of the network's own, and not of a population.
-
-    Attributes:
-      row_bytes: what one step takes in a buffer. parts: of all collected chunks.
-    """
-
-    row_bytes: float
-
-    def __init__(self, key: str, kept: bool = False):
-        self.key, self.kept = key, kept
-        self.parts: list = []
-
-    @abc.abstractmethod
-    def buffer(self, rows: int, first: int) -> Any:
-        """An empty buffer for as many steps, the first of them given by its number."""
-
-    @abc.abstractmethod
-    def write(self, buffer, row, tree) -> Any:
-        """Record the states after a step."""
-
-    @abc.abstractmethod
-    def collect(self, buffer, first: int, rows: int):
-        """Copy to the host what as many steps have written."""
-
-    def emptied(self, buffer) -> Any:
-        """The buffer, to be written again."""
-        return buffer
-
-    def room(self, buffer):
-        """Whether there is room for another step; None if there always is, up to the rows it was made for."""
-        return None
-
-    def values(self, steps: int):
-        """What was recorded."""
-        return np.concatenate(self.parts)
-
-
-class Spikes(Column):
-    """The spikes of a population as ids, appended in each step, and how many there were at its end."""
-
-    row_bytes = 4
-
-    def __init__(self, key, population):
-        super().__init__(key)
-        self.population = population
-
-    def buffer(self, rows, first):
-        room = max(2 * self.population.size, IDS)
-        return jnp.zeros(room, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(1, jnp.int32)
-
-    def write(self, buffer, row, tree):
-        ids, ends, count = buffer
-        return append_spikes(ids, ends, count, row, tree["populations"][self.population.label]["spikes"])
-
-    def emptied(self, buffer):
-        return *buffer[:2], jnp.zeros(1, jnp.int32)
-
-    def room(self, buffer):
-        ids, _, count = buffer
-        return count[0] <= ids.shape[0] - self.population.size
-
-    def collect(self, buffer, first, rows):
-        ids, ends = (np.asarray(part) for part in buffer[:2])
-        ends = ends[:rows]
-        self.parts.append((np.repeat(first + np.arange(rows), np.diff(ends, prepend=0)), ids[: ends[-1] if rows else 0].copy()))
-
-    def values(self, steps):
-        """`(steps, ids)`."""
-        steps, ids = zip(*self.parts) if self.parts else ((np.zeros(0, np.int64),), (np.zeros(0, np.int32),))
-        return np.concatenate(steps), np.concatenate(ids)
-
-
-class SpikeBits(Spikes):
-    """The same as rows of bits, for a backend that appends no ids."""
-
-    def __init__(self, key, population):
-        super().__init__(key, population)
-        self.row_bytes, self.listing = packed_size(population.size), lists_spikes()
-
-    def buffer(self, rows, first):
-        return jnp.zeros((rows, self.row_bytes), jnp.uint8)
-
-    def write(self, buffer, row, tree):
-        return buffer.at[row].set(pack(tree["populations"][self.population.label]["spikes"]))
-
-    def emptied(self, buffer):
-        return buffer
-
-    def room(self, buffer):
-        return None
-
-    def collect(self, buffer, first, rows):
-        self.parts.append((listed if self.listing else unpacked)(buffer, first, rows))
-
-
-class States(Column):
-    """A state of some neurons or synapses, every k-th step."""
-
-    def __init__(self, source: Source, every: int):
-        super().__init__(source.key, source.kept)
-        self.read, self.width, self.unit, self.every, self.order = source.read, source.width, source.unit, every, source.order
-        self.row_bytes = 8 * source.width / every
-
-    def buffer(self, rows, first):
-        array = jnp.zeros((-(-rows // self.every), self.width), jnp.result_type(float))
-        return array if self.every == 1 else (array, jnp.int32(0), jnp.int32(first % self.every))
-
-    def write(self, buffer, row, tree):
-        def written(array, at):
-            return array.at[at].set(self.read(tree).astype(array.dtype))
-
-        if self.every == 1:
-            return written(buffer, row)
-        array, at, phase = buffer
-        hit = phase + 1 == self.every
-        array = jax.lax.cond(hit, written, lambda array, at: array, array, at)
-        return array, at + hit, jnp.where(hit, 0, phase + 1)
-
-    def emptied(self, buffer):
-        return buffer if self.every == 1 else (buffer[0], jnp.int32(0), buffer[2])
-
-    def collect(self, buffer, first, rows):
-        array, count = (buffer, rows) if self.every == 1 else (buffer[0], int(buffer[1]))
-        values = np.asarray(array)[:count]
-        self.parts.append(values.copy() if self.order is None else values[:, self.order])
-
-    def values(self, steps):
-        values = np.concatenate(self.parts) if self.parts else np.zeros((0, self.width))
-        return values if self.unit is None else u.Quantity(values, unit=self.unit)
-
-
-def plain_column(source: Source, every: int) -> Column:
-    """The column of all values of a state, or of those of every k-th step."""
-    if source.name != "spikes" or source.view is None:
-        return States(source, every)
-    population = source.view.population  # whole, so that slices that overlap cost nothing more
-    return (Spikes if appends_spikes() else SpikeBits)(f"{population.label}.spikes", population)
 
 
 def _rhythm(column: Column) -> tuple[int, int]:
@@ -338,28 +164,6 @@ class Recorder:
         statistics = {key: c.values(steps) for key, c in self.columns.items() if not isinstance(c, (Spikes, States))}
         states = {key: column.values(steps) for key, column in states.items()}
         return {"spikes": spikes, "states": states, "every": every, "statistics": statistics}
-
-
-def listed(bits, first_step: int, rows: int):
-    """The first rows of packed spikes as `(steps, ids)`, in order of time, then neuron; the device makes the list."""
-    words, counts, starts, used = count_spikes(bits, rows)
-    counts = np.asarray(counts)[:rows]
-    total = int(counts.sum())
-    capacity = 1 << max(10, (total - 1).bit_length())  # few sizes, so that few programs are compiled
-    ids = np.asarray(_list(words, starts, used, capacity))[:total] if total else np.zeros(0, np.int32)
-    return np.repeat(first_step + np.arange(rows), counts), ids
-
-
-_list = jax.jit(list_spikes, static_argnums=3)
-
-
-def unpacked(bits, first_step: int, rows: int):
-    """The same, taken apart by the host."""
-    words = np.ascontiguousarray(np.asarray(bits)[:rows]).view(np.uint64)
-    row, word = np.nonzero(words)
-    bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    which, bit = np.nonzero(bits)
-    return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
 
 
 def _source(item, populations, *, spikes: bool) -> Source:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .recorder import Column, Request, Source, whole_steps_of
+from .record_columns import Column, Source
+from .recorder import Request, whole_steps_of
 from .spike_trains import correlations_of_sums
 
 MOST_PAIRS = 1 << 28  # of neurons whose counts are correlated: their products take 1 GB

@@ -13,7 +13,7 @@ import pytest
 from tables import HERE
 
 import brainevent as be
-from brainevent.projections import COBA, LIF, Delta, Expon, FromPairs, Network, PoissonInput, Projection, recorder
+from brainevent.projections import COBA, LIF, Delta, Expon, FromPairs, Network, PoissonInput, Projection, record_columns
 
 pytestmark = pytest.mark.skipif("triton" not in HERE, reason="no GPU, and TRITON_INTERPRET=1 is not set")
 
@@ -66,8 +66,8 @@ def test_lists_of_spikes_are_those_of_the_host(n, rows, used, active):
     spikes = np.random.default_rng(n).random((rows, n)) < active
     bits = np.packbits(np.pad(spikes, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
     with be.backend("triton"):
-        got = recorder.listed(jnp.asarray(bits), 100, used)
-    for a, b in zip(got, recorder.unpacked(bits, 100, used)):
+        got = record_columns.listed(jnp.asarray(bits), 100, used)
+    for a, b in zip(got, record_columns.unpacked(bits, 100, used)):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 

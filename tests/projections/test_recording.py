@@ -34,10 +34,12 @@ from brainevent.projections import (
     Run,
     SpikeSource,
     network,
+    record_columns,
     recorder,
     running,
 )
-from brainevent.projections.recorder import Recorder, unpacked
+from brainevent.projections.record_columns import unpacked
+from brainevent.projections.recorder import Recorder
 
 DT = 0.1
 
@@ -283,7 +285,7 @@ def test_the_current_of_synapses(output, current):
 
 def test_a_full_buffer_ends_a_chunk_and_not_a_run(monkeypatch):
     """All neurons spike in every step: the list of spikes is emptied whenever it is full."""
-    monkeypatch.setattr(recorder, "IDS", 10)
+    monkeypatch.setattr(record_columns, "IDS", 10)
     N = LIF(50, V_th=-66 * u.mV, V_reset=-70 * u.mV, V_rest=-65 * u.mV, tau=0.01 * u.ms, name="N")
     M = LIF(3, V_th=-66 * u.mV, V_reset=-70 * u.mV, V_rest=-65 * u.mV, tau=0.01 * u.ms, name="M")
     run = Network(N, M).run(20 * u.ms, dt=0.1 * u.ms, progress=False)

@@ -171,7 +171,7 @@ def _register(kernel, operands, results):
         else:
             source = handler_source(name, "", operands, results, FAILURES)
             handler = disk_cache.compile_in_memory(source, call_frame.compiled(kernel, serial))
-    except Exception as error:
+    except Exception as error:  # whatever numba raises: it goes on, and says for which kernel
         error.add_note(f"while compiling {name} for operands {operands} and outputs {results}")
         raise
     target = f"{name}:{hashlib.sha256(repr((operands, results, made)).encode()).hexdigest()[:16]}"
