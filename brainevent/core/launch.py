@@ -1,7 +1,8 @@
 """Many steps of a network as one call, where a backend has a kernel for it: what such a kernel is given.
 
 All populations stand in one line of neurons, each padded to whole blocks. A neuron has `channels` synaptic states and, if
-anything makes V jump, one channel more; a channel that a population does not have stays zero. All projections are one matrix by row.
+anything makes V jump, one channel more; a channel that a population does not have stays zero. All stored projections are one matrix by row;
+those that are drawn, and the Poisson inputs, are rows of tables.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ SMALL, LARGE, MANY = (
 )  # neurons of a block, multiples of the 64 spikes of a packed word; the neurons that make blocks large
 WEIGHT_BITS = 30  # of an integer weight: sums of 2^33 of them fit into 64 bits
 MOST_DELAY = 255  # steps
+LONG = 512  # synapses of a row, from which on all programs share out the rows of all spikes
+OF_DRIVE, OF_DRAWN = 6, 12  # columns of `Model.drives` and `Model.drawn`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +30,13 @@ class Layout:
 
     Args:
       n: neurons of the line. block: of each block, which belong to one population. channels: synaptic states a neuron.
-      jumps: whether there is a channel of jumps. delays: whether a synapse has one.
+      jumps: whether there is a channel of jumps. delays: whether a synapse has one. due: whether what some of them have under way is
+        kept as due input, and not as a history of spikes.
       slots: of the ring of deposits, and steps of spikes that are kept; powers of two.
-      most: the largest number of synapses of one row.
+      most: the largest number of synapses of one row that is stored.
+      drives: Poisson inputs onto one population at most. all_drives: of the network.
+      drawn: projections whose rows are drawn. words: blocks of four random words that a chunk of a row is likely to need, at most.
+      drawn_weights: whether some of them have drawn weights.
     """
 
     n: int
@@ -37,9 +44,20 @@ class Layout:
     channels: int
     jumps: bool
     delays: bool
+    due: bool
     slots: int
     kept: int
     most: int
+    drives: int = 0
+    all_drives: int = 0
+    drawn: int = 0
+    words: int = 1
+    drawn_weights: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether rows are so long, or drawn, that all programs share out those of all spikes."""
+        return self.drawn > 0 or self.most >= LONG
 
     @property
     def ring(self) -> int:
@@ -58,6 +76,14 @@ class Model:
         the current and, by the exact propagators, to V, and the unit of its deposits. The last channel is that of the jumps.
       kinds, ends: int32 (blocks,), the row of `par` of each block, and where the neurons of its population end.
       starts: int32 (n + 1,), targets: int32 (nse,), channel * n + neuron. weights: int32, in units of the channel. delays: uint8, steps.
+      middles: int32 (n,), where the synapses of a row begin that are under way as due input, and not by the history of spikes.
+      drives_of: int32 (blocks, layout.drives), the numbers of the inputs onto a block, -1 for none. drives: int32 (all_drives, OF_DRIVE):
+        channel, first and last neuron, entries of a row of its table, where the table starts in `tables`, where the row of each neuron
+        stands in `table_rows`, -1 if there is one row. drive_weights: float32. tables: uint32.
+      drawn: int32 (drawn, OF_DRAWN): first pre neuron, how many, channel * n + the first post neuron, how many positions, positions of a
+        chunk, chunks, the hole of a line, delay, bits of the gap table, where that starts in `gaps`, the kind of weights (0: one for all,
+        1: uniform, 2: normal), the weight in units. factors: float32 (drawn, 3): a and b of drawn weights, units a unit of weight.
+        gaps: uint32, the seed of each and then the tables. basis: uint32, the table of the normal distribution.
     """
 
     par: Any
@@ -67,6 +93,16 @@ class Model:
     targets: Any
     weights: Any
     delays: Any
+    middles: Any
+    drives_of: Any
+    drives: Any
+    drive_weights: Any
+    tables: Any
+    table_rows: Any
+    drawn: Any
+    factors: Any
+    gaps: Any
+    basis: Any
 
 
 @jax.tree_util.register_dataclass
@@ -89,10 +125,12 @@ class Line:
 
 
 def kernel_for(backend: str | None):
-    """`(choice, why)`: a kernel `run(layout, model, line, current, when, rows) -> (line, bits)`, or None and why there is none.
+    """`(choice, why)`: a kernel `run(layout, model, line, current, keys, when, rows) -> (line, bits)`, or None and why there is none.
 
-    `current` is float32 (n,), pA; `when` int32 (3,): the number of the first step modulo 2^32, how many there are, and whether the ring
-    is empty and to be filled from the history. Bits are int32 (rows, n / 32), a row a step, of which there is room for as many as `rows`.
+    `current` is float32 (n,), pA; `keys` uint32 (rows, all_drives, 2), those of the inputs in each step; `when` int32 (3,): the number of
+    the first step modulo 2^32, how many there are, and 1 where what the history of spikes delivers is to be put into the ring before the
+    first, plus 2 where it is to be taken out of it after the last. Bits are int32 (rows, n / 32), a row a step, of which there is room for
+    as many as `rows`.
     """
     try:
         choice = table.choose("run_steps", object, table.current_platform(), backend or table.requested(), np.float32)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import as_weights, is_concrete
+from ..arrays import as_ids, as_weights, is_concrete
 from ..connectivity import reordered
 from .compressed import Compressed, ascends_within, check_range, line_starts, major_order
 
@@ -45,6 +45,15 @@ class _PointerCompressed(Compressed):
     @property
     def weights_shape(self):
         return self.indices.shape
+
+    @classmethod
+    def of_ascending(cls, data, indices, indptr, *, shape, backend):
+        """A matrix whose ids are known to be good, and to ascend within each line: they are not looked at, nor leave the device."""
+        new = object.__new__(cls)
+        indices, indptr = (as_ids(ids, name, cls.__name__) for ids, name in ((indices, "indices"), (indptr, "indptr")))
+        flags = {"shape": shape, "backend": backend, "checked": True, "ordered": True}
+        new._set(data=as_weights(data, f"{cls.__name__}: weights"), indices=indices, indptr=indptr, **flags)
+        return new
 
     def structure(self):
         return self.indptr, self.indices

@@ -188,9 +188,10 @@ class JITConnectivity(Connectivity):
         size = total if nse is None else nse
         if total > room:  # once in a thousand million matrices
             _, *listed = _listed(self._bare(), _rounded(total))
-        positions, numbers = (np.asarray(array)[:total] for array in listed)
+        xp = np if jax.default_backend() == "cpu" else jnp  # they stay on the device that drew them
+        positions, numbers = (xp.asarray(array)[:total] for array in listed)
         if size > total:
-            positions, numbers = (np.pad(array, (0, size - total)) for array in (positions, numbers))
+            positions, numbers = (xp.pad(array, (0, size - total)) for array in (positions, numbers))
         pointer = np.array(self._pointer(starts))
         pointer[-1] = size  # spare places belong to the last line
         return positions, numbers, pointer, total, size
@@ -200,8 +201,10 @@ class JITConnectivity(Connectivity):
         return starts[:: self.n_chunks] if self.n_chunks else jnp.zeros(self.n_lines + 1, jnp.int32)
 
     def _assembled(self, positions, numbers, pointer, total, size):
-        data = self._weights_of(numbers, None if is_concrete(total) and size == total else jnp.arange(size), total, size)
-        return (CSR, CSC)[self.major](data, positions, pointer, shape=self.shape, backend=self.backend)
+        full, cls = is_concrete(total) and size == total, (CSR, CSC)[self.major]
+        data = self._weights_of(numbers, None if full else jnp.arange(size), total, size)
+        made = cls.of_ascending if full else cls
+        return made(data, positions, pointer, shape=self.shape, backend=self.backend)
 
     def _weights_of(self, numbers, places, total, size):
         """One weight a synapse (or one for all); `places` are the numbers of the synapses where some may be spare."""

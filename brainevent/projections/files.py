@@ -95,6 +95,8 @@ def load_state(net, path) -> None:
         for name, value in own.items():
             _check(path, f"{label}.{name}", populations[label][name], value)
     for key, value in tree["kept"].items():
+        if key.startswith("launch."):
+            continue  # of how it was run, and not of the network
         if key.startswith(("due.", "ring.")) and key in kept:
             continue  # as long as the delays that they were made for
         _check(path, key, kept.get(key), value)

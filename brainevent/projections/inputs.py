@@ -72,15 +72,21 @@ class PoissonInput:
         if self.rate_in_kHz.function is not None:
             mean = jnp.minimum(self.n * self.rate_in_kHz.at(clock.time) * clock.dt, MOST_SPIKES)
             return poisson_counts(key, mean, self.post.size).astype(dtype)
-        mean = self.n * self.rate_in_kHz.constant * clock.dt
+        means, rows = self.means(clock.dt)
+        return draw_counts(key, poisson_table(means[:, None]), rows, self.post.size, dtype)
+
+    def means(self, dt: float):
+        """`(means, rows)`: the distinct mean numbers of spikes in a step of dt (ms), and which of them is whose, int32 (post.size,), None
+        if there is one; of a rate that is no function of time.
+        """
+        mean = self.n * self.rate_in_kHz.constant * dt
         if mean.max() > MOST_SPIKES:
             raise ValueError(
                 f"{self!r}: n * rate * dt is {mean.max():.3g} spikes a step onto each neuron, expected at most {MOST_SPIKES}; give a "
                 "current by run(inputs=...), or a smaller dt"
             )
         means, which = np.unique(mean, return_inverse=True)
-        rows = which.astype(np.int32) if mean.ndim else None
-        return draw_counts(key, poisson_table(means[:, None]), rows, self.post.size, dtype)
+        return means, which.astype(np.int32) if mean.ndim else None
 
 
 def poisson_table(mean) -> np.ndarray:

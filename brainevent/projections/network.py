@@ -230,6 +230,7 @@ class Network(NetworkStates):
             backend or table.requested(),
         )
         if many is not None and recorder.of_populations and not external.sources:
+            self._keep({key: value for key, value in many.states().items() if not self._holds(key, value)})
             return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
 
         def advance(tree, matrices, values, high, low, root):

@@ -66,7 +66,7 @@ class NetworkStates(brainstate.nn.Module):
         """Take over the weights that were set on a projection."""
         self._hold_weights(projection)
         self._renew(projection)
-        self._launches.clear()
+        self._forget_launches()
         warn_of_odd_strength(projection)
 
     def _renew(self, projection):
@@ -95,7 +95,13 @@ class NetworkStates(brainstate.nn.Module):
             for key, ring in (self.schedule.rings() if self._dt is not None else {}).items():
                 self._keep({key: self._grown(key, ring)})
             self._loops.clear()
-            self._launches.clear()
+            self._forget_launches()
+
+    def _forget_launches(self):
+        """Let go of what was made for launches of many steps, and of what the last one left."""
+        self._launches.clear()
+        for key in [key for key in self._states if key.startswith("launch.")]:
+            del self._states[key]
 
     def _grown(self, key, ring):
         """A ring that holds what the one of that name does, and is at least as large as the one given."""
@@ -131,7 +137,7 @@ class NetworkStates(brainstate.nn.Module):
         for population in self.populations:
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())
-        for key in [key for key in self._states if key.startswith("input.")]:
+        for key in [key for key in self._states if key.startswith(("input.", "launch."))]:
             del self._states[key]
         if self._dt is not None:
             rings = self.schedule.rings()
@@ -153,6 +159,10 @@ class NetworkStates(brainstate.nn.Module):
                 self._states[key].restore_value(value)
             else:
                 self._states[key] = brainstate.HiddenState(value)
+
+    def _holds(self, key, like) -> bool:
+        """Whether there is a state of that name and shape."""
+        return key in self._states and self._states[key].value.shape == like.shape
 
     def path_counts(self, projection):
         """How often each path of `path_choice.TAKEN` delivered for a projection, int64 (3,)."""

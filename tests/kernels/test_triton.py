@@ -3,6 +3,7 @@
 Its products are rows of the other suites, on whatever runs Triton.
 """
 
+import copy
 from fractions import Fraction
 
 import brainunit as u
@@ -13,7 +14,20 @@ import pytest
 from tables import HERE
 
 import brainevent as be
-from brainevent.projections import COBA, LIF, Delta, Expon, FromPairs, Network, PoissonInput, Projection, record_columns
+from brainevent.projections import (
+    COBA,
+    LIF,
+    Delta,
+    Expon,
+    FixedProb,
+    FromPairs,
+    Network,
+    Normal,
+    PoissonInput,
+    Projection,
+    Uniform,
+    record_columns,
+)
 
 pytestmark = pytest.mark.skipif("triton" not in HERE, reason="no GPU, and TRITON_INTERPRET=1 is not set")
 
@@ -91,6 +105,8 @@ def network(kind: str):
         rules = (pairs(rng, 100, 130, 0.2, lambda r: 6 * u.nS), pairs(rng, 30, 130, 0.2, lambda r: 20 * r * u.nS))
         return Network(Projection(N[:100], rules[0], E, N), Projection(N[100:], rules[1], I, N)), [N], {N: 180 * u.pA}
     M = LIF(40, name="M", **(start | {"V_init": rng.uniform(-60, -50, 40) * u.mV}))
+    if kind in PARTS:
+        return Network(*PARTS[kind](rng, N, M), seed=3), [N, M], {N: 200 * u.pA, M: 190 * u.pA}
     parts = (
         Projection(N, pairs(rng, 130, 40, 0.1, lambda r: r * u.mV), Delta(), M, delay=0.5 * u.ms),
         Projection(M, pairs(rng, 40, 100, 0.2, lambda r: -1.5 * u.mV), Delta(), N[:100], delay=0.3 * u.ms),
@@ -98,6 +114,44 @@ def network(kind: str):
         Projection(N, pairs(rng, 130, 40, 0.1, lambda r: 40 * r * u.pA), Expon(tau=3 * u.ms), M, delay=0.2 * u.ms),
     )
     return Network(*parts), [N, M], {N: 200 * u.pA, M[:20]: np.linspace(200, 300, 20) * u.pA}
+
+
+def delays_of_their_own(rng, N, M):
+    """One a synapse onto two channels and jumps, beside one delay and one a pre neuron onto the same."""
+    fast, slow = Expon(tau=3 * u.ms), Expon(tau=8 * u.ms, output=COBA(E=-70 * u.mV))
+    return (
+        Projection(N, pairs(rng, 130, 40, 0.2, lambda r: 40 * r * u.pA), fast, M, delay=Uniform(0 * u.ms, 1.9 * u.ms)),
+        Projection(N, pairs(rng, 130, 40, 0.1, lambda r: 30 * u.pA), fast, M, delay=0.7 * u.ms),
+        Projection(M, pairs(rng, 40, 130, 0.2, lambda r: 3 * r * u.nS), slow, N, delay=Uniform(0.3 * u.ms, 0.8 * u.ms)),
+        Projection(M[:30], pairs(rng, 30, 100, 0.2, lambda r: r * u.mV), Delta(), N[30:], delay=rng.integers(0, 10, (30, 1)) / 10 * u.ms),
+        Projection(N, pairs(rng, 130, 130, 0.05, lambda r: -r * u.mV), Delta(), N, delay=Uniform(0 * u.ms, 1 * u.ms)),
+    )
+
+
+def poisson(rng, N, M):
+    """Onto states and jumps, onto slices, two onto one, with a rate for each neuron; and a long delay behind them."""
+    fast = Expon(tau=3 * u.ms)
+    return (
+        PoissonInput(N, n=100, rate=40 * u.Hz, weight=20 * u.pA, synapse=fast),
+        PoissonInput(M[5:37], n=3, rate=np.linspace(0, 900, 32) * u.Hz, weight=60 * u.pA, synapse=fast),
+        PoissonInput(M, n=1, rate=500 * u.Hz, weight=0.5 * u.mV, synapse=Delta()),
+        Projection(N, pairs(rng, 130, 40, 0.2, lambda r: 30 * r * u.pA), fast, M, delay=Uniform(0.1 * u.ms, 1.9 * u.ms)),
+    )
+
+
+def drawn(rng, N, M):
+    """All kinds of weights, with a delay and without, onto slices, and one that is stored."""
+    fast, jit = Expon(tau=3 * u.ms), {"format": "jit"}
+    return (
+        Projection(N, FixedProb(0.2, weight=20 * u.pA, **jit), fast, M, delay=0.4 * u.ms),
+        Projection(N[:100], FixedProb(0.1, weight=Normal(10 * u.pA, 5 * u.pA), **jit), fast, N),
+        Projection(M, FixedProb(0.3, weight=Uniform(0.2 * u.mV, 0.9 * u.mV), **jit), Delta(), N[50:], delay=0.2 * u.ms),
+        Projection(N, pairs(rng, 130, 40, 0.1, lambda r: 30 * r * u.pA), fast, M, delay=0.7 * u.ms),
+    )
+
+
+PARTS = {"delays of their own": delays_of_their_own, "Poisson inputs": poisson, "drawn": drawn}
+KINDS = ("coba", "jumps, currents and delays", *PARTS)
 
 
 def spikes_of(kind, backend, **options):
@@ -108,7 +162,7 @@ def spikes_of(kind, backend, **options):
     return found, [np.asarray(p.V.value.mantissa) for p in populations], net
 
 
-@pytest.mark.parametrize("kind", ["coba", "jumps, currents and delays"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_steps_in_one_launch_give_the_spikes_of_xla(kind):
     """The arithmetic is rounded elsewhere (1e-4 mV after 100 steps), no V is that close to threshold here: the same spikes."""
     (want, V, _), (got, W, net) = spikes_of(kind, "xla"), spikes_of(kind, "triton")
@@ -136,6 +190,36 @@ def test_a_launch_a_step_gives_the_same_spikes():
     np.testing.assert_array_equal(runs[1].state(N[:3].V).mantissa[-1], V[0][:3])
 
 
+def test_it_does_not_matter_where_launches_end():
+    """Where input is due it is floats in the network, and more bits in the ring of a launch: those are kept."""
+    found = []
+    for parts in ((60,), (1, 22, 37), (22, 38)):
+        net, (N, M), inputs = network("delays of their own")
+        options = {"dt": 0.1 * u.ms, "inputs": inputs, "backend": "triton", "progress": False}
+        for steps in parts:
+            net.run(steps * 0.1 * u.ms, **options)
+        if parts[0] == 1:
+            net = copy.deepcopy(net)
+        found.append([np.asarray(state.value) for key, state in net._states.items() if key.startswith(("due.", "synapse"))])
+        found[-1] += [np.asarray(p.V.value.mantissa) for p in (N, M)]
+    for a, b, c in zip(*found):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+    net.step(inputs)  # after a step outside a launch it is the floats that count
+    net.reset()
+    assert not any(key.startswith("launch.") for key in net._states)
+
+
+def test_launches_and_steps_follow_each_other_where_input_is_due():
+    net, populations, inputs = network("delays of their own")
+    other, theirs, currents = network("delays of their own")
+    for turn, backend in enumerate(("triton", "xla", "triton", "xla")):
+        for each, given, name in ((net, inputs, backend), (other, currents, "xla")):
+            each.run((7 + turn) * 0.1 * u.ms, dt=0.1 * u.ms, inputs=given, backend=name, progress=False)
+    for a, b in zip(populations, theirs):
+        np.testing.assert_allclose(a.V.value.mantissa, b.V.value.mantissa, atol=1e-4)
+
+
 def test_weights_that_are_set_are_taken_over():
     net, _, inputs = network("coba")
     options = {"dt": 0.1 * u.ms, "inputs": inputs, "backend": "triton", "progress": False}
@@ -148,7 +232,10 @@ def test_weights_that_are_set_are_taken_over():
 
 
 REFUSED = {
-    "a drive": (lambda N: [PoissonInput(N, n=10, rate=10 * u.Hz, weight=1 * u.mV, synapse=Delta())], "is drawn in each step"),
+    "a drive": (
+        lambda N: [PoissonInput(N, n=10, rate=lambda t: 10 * u.Hz, weight=1 * u.mV, synapse=Delta())],
+        "a rate that is a function of time",
+    ),
     "a long delay": (lambda N: [Projection(N, np.eye(5) * u.mV, Delta(), N, delay=30 * u.ms)], "a delay is 300 steps"),
     "another backend": (
         lambda N: [Projection(N, be.CSR.fromdense(np.eye(5) * u.mV, backend="xla"), Delta(), N)],

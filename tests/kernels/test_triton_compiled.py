@@ -76,22 +76,31 @@ TABLE = {
     "tally": (jitc.tally, {}, {"HOLE": True, "BITS": 8, "NB": 64}, 48, 4 << 10),
     "write": (jitc.write, {}, {"KIND": 2, "HOLE": True, "BITS": 8, "NB": 64}, 64, 4 << 10),
     **{
-        f"steps, {channels} channels, jumps {jumps}, delays {delays}, blocks of {block}": (
+        f"steps, {channels} channels, jumps {jumps}, delays {delays}, {drives} inputs, {drawn} drawn, blocks of {block}": (
             steps.run_steps,
             dict.fromkeys(("V", "G", "V_out", "G_out", "current", "par"), "*fp32")
+            | dict.fromkeys(("drive_weights", "factors"), "*fp32")
+            | dict.fromkeys(("tables", "keys", "gaps"), "*u32")
             | {"spiked": "*i8", "spiked_out": "*i8", "delays": "*u8"},
-            {"S": channels, "JUMPS": jumps, "DELAYS": delays, "B": block, "R": 4, "T": 128},
-            80,  # so that two programs of eight warps fit on a multiprocessor, for they wait for each other
+            {"S": channels, "JUMPS": jumps, "DELAYS": delays, "B": block, "R": 4, "T": 128}
+            | {"SHARED": shared, "DUE": shared, "DRIVES": drives, "ALL": drives, "DRAWN": drawn, "WEIGHTS": drawn > 1, "NB": 64},
+            128,  # so that two programs of eight warps fit on a multiprocessor, for they wait for each other
             16 << 10,
         )
-        for channels, jumps, delays in ((2, 0, False), (2, 1, True), (0, 1, False))
+        for channels, jumps, delays, shared, drives, drawn in (
+            (2, 0, False, False, 0, 0),
+            (2, 1, True, False, 0, 0),
+            (0, 1, False, False, 0, 0),
+            (1, 0, True, True, 1, 0),
+            (2, 1, True, True, 2, 2),
+        )
         for block in (SMALL, LARGE)
     },
     "list of spikes": (spikes.list_bits, {}, {"W": 32}, 64, 4 << 10),
 }
 INTEGERS = frozenset(
     ("n", "m", "nse", "width", "columns", "share", "lines", "size", "period", "positions", "span", "chunks", "hole", "programs", "room")
-) | {"blocks", "slots", "kept", "words", "capacity"}
+) | {"blocks", "slots", "kept", "words", "capacity", "most"}
 WORDS = frozenset(("seed", "table", "basis"))  # uint32
 
 
@@ -131,7 +140,8 @@ def test_every_kernel_is_in_the_table():
         "terms",
         "barrier",
         "arriving",
-        "deliver",
+        *("add", "deliver", "deliver_part", "deliver_drawn", "deposit", "units_of"),
+        *("rotated", "random_word", "counts_of", "driven", "listed"),
     }  # called by kernels
     for module in (compressed, coo, jitc, spikes, steps, sums):
         own = {

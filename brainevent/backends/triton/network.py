@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from ...core.launch import SMALL, Line
+from ...core.launch import LARGE, SMALL, Line
 from ...core.path_choice import TAKEN
 from ...core.table import BackendError
 from ...core.updates import LISTED_WORDS, add_arriving
@@ -17,6 +17,8 @@ from .kernels.spikes import list_bits
 from .kernels.steps import run_steps as many_steps
 
 PROGRAMS = 2  # a multiprocessor, all of which must run at once; 264 on an H100
+PART = {SMALL: 256, LARGE: 512}  # synapses of one row that a program delivers at a time, where rows are shared out
+MOST_BLOCKS = 64  # of four random words, that a program draws at once
 LISTING = 4096  # programs that list spikes
 TILE = 512  # synapses that a program delivers at a time, of several rows
 
@@ -47,19 +49,21 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
 
 
 @kernel("run_steps", object)
-def run_steps(layout, model, line, current, when, rows):
+def run_steps(layout, model, line, current, keys, when, rows):
     """One launch, of as many programs as run at once, since they wait for each other."""
-    count = layout.n // layout.block
-    cores = getattr(jax.devices()[0], "core_count", 1)
-    programs = 1 if INTERPRETED else min(count, PROGRAMS * cores)
+    count, shared = layout.n // layout.block, layout.shared
+    at_once = PROGRAMS * getattr(jax.devices()[0], "core_count", 1)
+    programs = 1 if INTERPRETED else at_once if shared else min(count, at_once)
     width, room = model.par.shape[1], blocks(count, programs) * layout.block
     states = [line.V, line.wait, line.spiked, line.G, line.history, line.ring]
     outs = [jax.ShapeDtypeStruct(state.shape, state.dtype) for state in states]
-    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((programs * room,), (rows, layout.n // 32), (1,))]
-    synapses = model.starts, model.targets, model.weights, model.delays
-    operands = *states, current, model.par, model.kinds, model.ends, *synapses, when
-    numbers = layout.n, count, layout.slots, layout.kept, width, room, programs
-    length = power_of_two(layout.most, 128)
+    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((layout.n if shared else programs * room,), (rows, layout.n // 32), (4,))]
+    synapses = model.starts, model.middles, model.targets, model.weights, model.delays
+    inputs = model.drives_of, model.drives, model.drive_weights, model.tables, model.table_rows, keys
+    drawn = model.drawn, model.factors, model.gaps, model.basis
+    operands = *states, current, model.par, model.kinds, model.ends, *synapses, *inputs, *drawn, when
+    numbers = layout.n, count, layout.slots, layout.kept, width, room, layout.most, programs
+    length = power_of_two(layout.most, PART[layout.block] if shared else 128)
     *states, _, bits, _ = call(
         many_steps,
         outs,
@@ -72,6 +76,13 @@ def run_steps(layout, model, line, current, when, rows):
         S=layout.channels,
         JUMPS=int(layout.jumps),
         DELAYS=layout.delays,
+        DUE=layout.due,
+        SHARED=shared,
+        DRIVES=layout.drives,
+        ALL=layout.all_drives,
+        DRAWN=layout.drawn,
+        WEIGHTS=layout.drawn_weights,
+        NB=power_of_two(layout.words, MOST_BLOCKS),
         B=layout.block,
         R=max(1, TILE // length),
         T=length,

@@ -31,18 +31,19 @@ def philox(a, b, c, d, seed):
 
 
 @triton.jit
-def outcome(word, table, BITS: tl.constexpr):
+def outcome(word, table, BITS):
     """The outcome of an alias table of 2^BITS cells for a word, uint32."""
+    one = tl.full([], 1, tl.uint32)
     cell = word >> (32 - BITS)
-    rest = word & (2 ** (32 - BITS) - 1)
+    rest = word & ((one << (32 - BITS)) - 1)
     entry = tl.load(table + cell.to(tl.int32))
-    return tl.where(rest < (entry >> BITS), cell, entry & (2**BITS - 1))
+    return tl.where(rest < (entry >> BITS), cell, entry & ((one << BITS) - 1))
 
 
 @triton.jit
-def step_of(lane, BITS: tl.constexpr):
+def step_of(lane, BITS):
     """How far an outcome moves on; 0 stands for a gap beyond the table."""
-    return tl.where(lane == 0, 2**BITS - 1, lane.to(tl.int32))
+    return tl.where(lane == 0, (tl.full([], 1, tl.int32) << BITS) - 1, lane.to(tl.int32))
 
 
 @triton.jit
@@ -52,7 +53,7 @@ def row(a, b, c, d, SIZE: tl.constexpr):
 
 
 @triton.jit
-def draw(seed, line, chunk, block, length, table, BITS: tl.constexpr, NB: tl.constexpr):
+def draw(seed, line, chunk, block, length, table, BITS, NB: tl.constexpr):
     """The next NB blocks of words of a chunk.
 
     Returns:
