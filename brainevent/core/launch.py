@@ -13,15 +13,17 @@ import numpy as np
 
 from . import table
 
-SMALL, LARGE, MANY = (
-    128,
-    512,
-    1 << 16,
-)  # neurons of a block, multiples of the 64 spikes of a packed word; the neurons that make blocks large
+BLOCKS = (128, 512, 1024)  # neurons of a block, multiples of the 64 spikes of a packed word
+MOST_BLOCKS = 100  # of one size, before the next is taken: fewer than the multiprocessors of a data centre's GPU
 WEIGHT_BITS = 30  # of an integer weight: sums of 2^33 of them fit into 64 bits
 MOST_DELAY = 255  # steps
 LONG = 512  # synapses of a row, from which on all programs share out the rows of all spikes
 OF_DRIVE, OF_DRAWN = 6, 12  # columns of `Model.drives` and `Model.drawn`
+
+
+def block_size(sizes: list[int]) -> int:
+    """The smallest blocks that make few of populations of these sizes, so that each has a multiprocessor to itself."""
+    return next((size for size in BLOCKS if sum(-(-n // size) for n in sizes) <= MOST_BLOCKS), BLOCKS[-1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Layout:
 
     Args:
       n: neurons of the line. block: of each block, which belong to one population. channels: synaptic states a neuron.
-      jumps: whether there is a channel of jumps. delays: whether a synapse has one. due: whether what some of them have under way is
-        kept as due input, and not as a history of spikes.
+      jumps: whether there is a channel of jumps. delays: whether a synapse has one. history: whether what some of them
+        have under way is kept as a history of spikes; due: the same of input that is due.
       slots: of the ring of deposits, and steps of spikes that are kept; powers of two.
       most: the largest number of synapses of one row that is stored.
       drives: Poisson inputs onto one population at most. all_drives: of the network.
@@ -44,6 +46,7 @@ class Layout:
     channels: int
     jumps: bool
     delays: bool
+    history: bool
     due: bool
     slots: int
     kept: int

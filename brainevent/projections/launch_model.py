@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import law
-from ..core.launch import LARGE, MANY, MOST_DELAY, OF_DRAWN, OF_DRIVE, SMALL, WEIGHT_BITS, Layout, Model
+from ..core.launch import MOST_DELAY, OF_DRAWN, OF_DRIVE, WEIGHT_BITS, Layout, Model, block_size
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .drawing import in_threads
@@ -78,7 +78,7 @@ class Tables:
         if jnp.result_type(float) != jnp.float32:
             raise NotServed("the network has 64 bits")
         sizes = [population.size for population in schedule.populations]
-        self.block = LARGE if sum(sizes) > MANY else SMALL
+        self.block = block_size(sizes)
         self.padded = [-(-size // self.block) * self.block for size in sizes]
         self.offsets = dict(zip((p.label for p in schedule.populations), np.cumsum([0, *self.padded]).tolist()))
         self.n = sum(self.padded)
@@ -102,6 +102,7 @@ class Tables:
             channels=self.channels,
             jumps=self.jumps,
             delays=longest > 0,
+            history=any(p.longest_delay(schedule.dt) and not p.due_later for p in schedule.projections),
             due=bool(schedule.due_keys()),
             slots=1 << (longest + 1).bit_length(),
             kept=1 << longest.bit_length(),

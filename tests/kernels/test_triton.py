@@ -104,6 +104,9 @@ def network(kind: str):
         E, I = (Expon(tau=tau * u.ms, output=COBA(E=V * u.mV)) for tau, V in ((5, 0), (10, -80)))
         rules = (pairs(rng, 100, 130, 0.2, lambda r: 6 * u.nS), pairs(rng, 30, 130, 0.2, lambda r: 20 * r * u.nS))
         return Network(Projection(N[:100], rules[0], E, N), Projection(N[100:], rules[1], I, N)), [N], {N: 180 * u.pA}
+    if kind == "alone":
+        N = LIF(100, tau_ref=1 * u.ms, name="N", **(start | {"V_init": rng.uniform(-60, -50, 100) * u.mV}))
+        return Network(*alone(rng, N), seed=3), [N], {N: 200 * u.pA}
     M = LIF(40, name="M", **(start | {"V_init": rng.uniform(-60, -50, 40) * u.mV}))
     if kind in PARTS:
         return Network(*PARTS[kind](rng, N, M), seed=3), [N, M], {N: 200 * u.pA, M: 190 * u.pA}
@@ -150,8 +153,20 @@ def drawn(rng, N, M):
     )
 
 
+def alone(rng, N):
+    """All of it at once onto one population, whose states then stay in registers: stored and drawn, delays of every kind, Poisson inputs."""
+    fast, slow = Expon(tau=3 * u.ms), Expon(tau=8 * u.ms, output=COBA(E=-70 * u.mV))
+    return (
+        Projection(N, pairs(rng, 100, 100, 0.2, lambda r: 20 * r * u.pA), fast, N, delay=Uniform(0 * u.ms, 1.9 * u.ms)),
+        Projection(N, pairs(rng, 100, 100, 0.1, lambda r: 10 * u.pA), fast, N, delay=0.7 * u.ms),
+        Projection(N[:50], FixedProb(0.2, weight=Uniform(0 * u.nS, 3 * u.nS), format="jit"), slow, N[20:], delay=0.3 * u.ms),
+        PoissonInput(N, n=100, rate=40 * u.Hz, weight=20 * u.pA, synapse=fast),
+        PoissonInput(N[7:], n=1, rate=300 * u.Hz, weight=0.5 * u.mV, synapse=Delta()),
+    )
+
+
 PARTS = {"delays of their own": delays_of_their_own, "Poisson inputs": poisson, "drawn": drawn}
-KINDS = ("coba", "jumps, currents and delays", *PARTS)
+KINDS = ("coba", "jumps, currents and delays", "alone", *PARTS)
 
 
 def spikes_of(kind, backend, **options):

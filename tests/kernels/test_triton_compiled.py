@@ -16,7 +16,7 @@ from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability  
 from triton.compiler import ASTSource  # noqa: E402
 
 from brainevent.backends.triton.kernels import compressed, coo, jitc, spikes, steps, sums  # noqa: E402
-from brainevent.core.launch import LARGE, SMALL  # noqa: E402
+from brainevent.core.launch import BLOCKS  # noqa: E402
 
 CAPABILITIES = (80, 90, 100)  # A100, H100, B200
 WIDE = {"fp32": tl.float32, "fp64": tl.float64, "bf16": tl.float32, "fp16": tl.float32}
@@ -76,25 +76,36 @@ TABLE = {
     "tally": (jitc.tally, {}, {"HOLE": True, "BITS": 8, "NB": 64}, 48, 4 << 10),
     "write": (jitc.write, {}, {"KIND": 2, "HOLE": True, "BITS": 8, "NB": 64}, 64, 4 << 10),
     **{
-        f"steps, {channels} channels, jumps {jumps}, delays {delays}, {drives} inputs, {drawn} drawn, blocks of {block}": (
+        f"steps, {channels} channels, jumps {jumps}, delays {delays}, registers {one}, {drives} inputs, {drawn} drawn, blocks of {block}": (
             steps.run_steps,
             dict.fromkeys(("V", "G", "V_out", "G_out", "current", "par"), "*fp32")
-            | dict.fromkeys(("drive_weights", "factors"), "*fp32")
+            | dict.fromkeys(("drive_weights", "factors", "inflows"), "*fp32")
             | dict.fromkeys(("tables", "keys", "gaps"), "*u32")
             | {"spiked": "*i8", "spiked_out": "*i8", "delays": "*u8"},
             {"S": channels, "JUMPS": jumps, "DELAYS": delays, "B": block, "R": 4, "T": 128}
-            | {"SHARED": shared, "DUE": shared, "DRIVES": drives, "ALL": drives, "DRAWN": drawn, "WEIGHTS": drawn > 1, "NB": 64},
-            128,  # so that two programs of eight warps fit on a multiprocessor, for they wait for each other
+            | {
+                "SHARED": shared,
+                "HISTORY": delays,
+                "DUE": shared,
+                "ONE": one,
+                "DRIVES": drives,
+                "ALL": drives,
+                "DRAWN": drawn,
+                "WEIGHTS": drawn > 1,
+                "NB": 64,
+            },
+            255 if block == BLOCKS[0] else 128,  # so that a program of so many warps fits on a multiprocessor
             16 << 10,
         )
-        for channels, jumps, delays, shared, drives, drawn in (
-            (2, 0, False, False, 0, 0),
-            (2, 1, True, False, 0, 0),
-            (0, 1, False, False, 0, 0),
-            (1, 0, True, True, 1, 0),
-            (2, 1, True, True, 2, 2),
+        for channels, jumps, delays, shared, one, drives, drawn in (
+            (2, 0, False, False, True, 0, 0),
+            (2, 0, False, False, False, 0, 0),
+            (2, 1, True, False, False, 0, 0),
+            (0, 1, False, False, True, 0, 0),
+            (1, 0, True, True, True, 1, 0),
+            (2, 1, True, True, False, 2, 2),
         )
-        for block in (SMALL, LARGE)
+        for block in (BLOCKS[0], BLOCKS[-1])
     },
     "list of spikes": (spikes.list_bits, {}, {"W": 32}, 64, 4 << 10),
 }
@@ -112,7 +123,9 @@ def compiled(kernel, types, constants, capability: int):
         signature[name] = "constexpr" if name in constants else types.get(name, other)
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(kernel.arg_names) if signature[name].startswith("*")}
     source = ASTSource(kernel, signature, constants, aligned)
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 8 if constants.get("B") == LARGE else 4})
+    made = triton.compile(
+        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 16 if constants.get("B") == BLOCKS[-1] else 4}
+    )
     words = [get_ptxas(capability).path, "-v", "--gpu-name", sm_arch_from_capability(capability), "-", "-o", os.devnull]
     said = subprocess.run(words, input=made.asm["ptx"], capture_output=True, text=True, check=True).stderr
     registers = re.search(r"Used (\d+) registers", said)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from ...core.launch import LARGE, SMALL, Line
+from ...core.launch import BLOCKS, Line
 from ...core.path_choice import TAKEN
 from ...core.table import BackendError
 from ...core.updates import LISTED_WORDS, add_arriving
@@ -16,8 +16,8 @@ from .bridge import INTERPRETED, blocks, call, kernel, power_of_two
 from .kernels.spikes import list_bits
 from .kernels.steps import run_steps as many_steps
 
-PROGRAMS = 2  # a multiprocessor, all of which must run at once; 264 on an H100
-PART = {SMALL: 256, LARGE: 512}  # synapses of one row that a program delivers at a time, where rows are shared out
+WARPS = dict(zip(BLOCKS, (4, 16, 16)))  # of a program of `run_steps`, by the size of its blocks
+PART = dict(zip(BLOCKS, (256, 1024, 1024)))  # synapses of one row that it delivers at a time, where rows are shared out
 MOST_BLOCKS = 64  # of four random words, that a program draws at once
 LISTING = 4096  # programs that list spikes
 TILE = 512  # synapses that a program delivers at a time, of several rows
@@ -50,21 +50,23 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
 
 @kernel("run_steps", object)
 def run_steps(layout, model, line, current, keys, when, rows):
-    """One launch, of as many programs as run at once, since they wait for each other."""
+    """One launch, of at most one program a multiprocessor: they wait for each other, and one finds room there whatever it needs."""
     count, shared = layout.n // layout.block, layout.shared
-    at_once = PROGRAMS * getattr(jax.devices()[0], "core_count", 1)
-    programs = 1 if INTERPRETED else at_once if shared else min(count, at_once)
+    cores = getattr(jax.devices()[0], "core_count", 1)
+    programs = 1 if INTERPRETED else cores if shared else min(count, cores)
     width, room = model.par.shape[1], blocks(count, programs) * layout.block
     states = [line.V, line.wait, line.spiked, line.G, line.history, line.ring]
     outs = [jax.ShapeDtypeStruct(state.shape, state.dtype) for state in states]
-    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((layout.n if shared else programs * room,), (rows, layout.n // 32), (4,))]
+    listed = (2 + (layout.drawn > 0)) * (layout.n if shared else programs * room)
+    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((listed,), (rows, layout.n // 32), (2,))]
+    outs += [jax.ShapeDtypeStruct((max(1, (layout.channels + layout.jumps) * layout.n * (layout.drives > 0)),), np.float32)]
     synapses = model.starts, model.middles, model.targets, model.weights, model.delays
     inputs = model.drives_of, model.drives, model.drive_weights, model.tables, model.table_rows, keys
     drawn = model.drawn, model.factors, model.gaps, model.basis
     operands = *states, current, model.par, model.kinds, model.ends, *synapses, *inputs, *drawn, when
     numbers = layout.n, count, layout.slots, layout.kept, width, room, layout.most, programs
     length = power_of_two(layout.most, PART[layout.block] if shared else 128)
-    *states, _, bits, _ = call(
+    *states, _, bits, _, _ = call(
         many_steps,
         outs,
         *operands,
@@ -72,12 +74,14 @@ def run_steps(layout, model, line, current, keys, when, rows):
         programs=programs,
         aliases={i: i for i in range(len(states))},
         zeroed=(8,),
-        warps=4 if layout.block == SMALL else 8,
+        warps=WARPS[layout.block],
         S=layout.channels,
         JUMPS=int(layout.jumps),
         DELAYS=layout.delays,
+        HISTORY=layout.history,
         DUE=layout.due,
         SHARED=shared,
+        ONE=count <= programs,
         DRIVES=layout.drives,
         ALL=layout.all_drives,
         DRAWN=layout.drawn,

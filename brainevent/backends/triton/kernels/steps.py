@@ -7,7 +7,8 @@ of two for each channel, so that sums do not depend on the order of the addition
 
 A step is one pass over the neurons, the deliveries of those that spiked, and a barrier across the grid. Where rows are short each program
 delivers those of its own neurons. Where they are long, or drawn, spikes go to one list, and behind a second barrier all programs share out
-parts of their rows: a spike of 4,000 synapses would keep one program busy while the others wait.
+parts of their rows: a spike of 4,000 synapses would keep one program busy while the others wait. Where there is a program for every block,
+states and parameters stay in its registers from the first step to the last. Poisson numbers are drawn while a program waits for the others.
 
 The interpreter runs one program after another, and so this kernel with one program only.
 """
@@ -27,63 +28,69 @@ ROUNDING = tl.constexpr(1.5 * 2.0**52)  # a float64 that this is added to and ta
 
 
 @triton.jit
-def barrier(arrived, goal):
-    """Wait until all programs are here."""
+def arrive(counter):
+    """Tell the others that all this program wrote is there."""
     tl.debug_barrier()
-    tl.atomic_add(arrived, 1, sem="release", scope="gpu")
-    while tl.atomic_add(arrived, 0, sem="acquire", scope="gpu") < goal:
-        pass
+    tl.atomic_add(counter, 1, sem="release", scope="gpu")
+
+
+@triton.jit
+def wait_for(counter, goal):
+    """Wait until `goal` programs have arrived; how many spikes have been counted beside."""
+    word = tl.atomic_add(counter, 0, sem="acquire", scope="gpu")
+    while (word & 0xFFFFFFFF) < goal:
+        word = tl.atomic_add(counter, 0, sem="acquire", scope="gpu")
     tl.debug_barrier()
+    return (word >> 32).to(tl.int32)
 
 
 @triton.jit
 def arriving(ring, place, unit, mask):
     """What waits at a place of the ring, which is empty afterwards."""
-    words = ring.to(tl.pointer_type(tl.int64)) + place
+    words = ring + place
     sum_ = tl.load(words, mask=mask, other=0, cache_modifier=".cg")
     tl.store(words, tl.zeros_like(sum_), mask=mask & (sum_ != 0))
     return sum_.to(tl.float32) * unit
 
 
+# -- deliveries ----------------------------------------------------------------------------------------------------------------
+
+
 @triton.jit
-def add(words, place, amount, mask):
+def listed(spikes, at, i, first, last, s, length, DRAWN: tl.constexpr):
+    """Note the neurons of a block that spiked and where their synapses stand, from a place of the list on."""
+    place = spikes + at + tl.cumsum(s, 0) - s
+    tl.store(place, first, mask=s != 0)
+    tl.store(place + length, last, mask=s != 0)
+    if DRAWN:
+        tl.store(place + 2 * length, i, mask=s != 0)
+
+
+@triton.jit
+def noted(spikes, counter, seen, mine, count, i, first, last, s, length, SHARED: tl.constexpr, DRAWN: tl.constexpr):
+    """The same in one list for all programs, or at `mine` for one alone, behind `count`; how many there are."""
+    k = tl.sum(s, 0)
+    if SHARED:
+        if k > 0:
+            before = tl.atomic_add(counter, k.to(tl.int64) << 32, sem="relaxed", scope="gpu")
+            listed(spikes, (before >> 32).to(tl.int32) - seen, i, first, last, s, length, DRAWN)
+    else:
+        listed(spikes, mine + count, i, first, last, s, length, DRAWN)
+    return count + k
+
+
+@triton.jit
+def add(ring, place, amount, mask):
     """Add whole numbers to the ring."""
-    tl.atomic_add(words + place, amount, mask=mask, sem="relaxed")
-
-
-@triton.jit
-def deliver(
-    ids, count, starts, ends, synapses, ring, due, least, sign, size, slots, DELAYS: tl.constexpr, R: tl.constexpr, T: tl.constexpr
-):
-    """Deposit the rows of `count` neurons whose numbers stand at `ids`, those synapses whose delay is at least `least`, R rows at a time.
-
-    `due` is the step in which a synapse without delay would act; `size` the places of a slot; a sign of -1 takes away.
-    """
-    for start in range(0, count, R):
-        r = start + tl.arange(0, R)
-        row = tl.load(ids + r, mask=r < count, other=0)
-        first = tl.load(starts + row, mask=r < count, other=0)
-        last = tl.load(ends + row, mask=r < count, other=0)
-        longest = tl.max(last - first, 0)
-        for at in range(0, longest, T):
-            j = (first + at)[:, None] + tl.arange(0, T)[None, :]
-            deposit(synapses, j, j < last[:, None], ring, due, least, sign, size, slots, DELAYS)
-
-
-@triton.jit
-def deliver_part(
-    ids, count, pid, programs, most, starts, ends, synapses, ring, due, least, sign, size, slots, DELAYS: tl.constexpr, T: tl.constexpr
-):
-    """The part of a program in the deposits of rows of which the longest has `most` synapses, T of them at a time."""
-    for item in range(pid, count * tl.cdiv(most, T), programs):
-        row = tl.load(ids + item % count, cache_modifier=".cg")
-        j = tl.load(starts + row) + item // count * T + tl.arange(0, T)
-        deposit(synapses, j, j < tl.load(ends + row), ring, due, least, sign, size, slots, DELAYS)
+    tl.atomic_add(ring + place, amount, mask=mask, sem="relaxed")
 
 
 @triton.jit
 def deposit(synapses, j, mask, ring, due, least, sign, size, slots, DELAYS: tl.constexpr):
-    """Deposit synapses."""
+    """Deposit synapses whose delay is at least `least`.
+
+    `due` is the step in which a synapse without delay would act; `size` the places of a slot; a sign of -1 takes away.
+    """
     targets, weights, delays = synapses
     target = tl.load(targets + j, mask=mask, other=0)
     weight = tl.load(weights + j, mask=mask, other=0)
@@ -93,32 +100,72 @@ def deposit(synapses, j, mask, ring, due, least, sign, size, slots, DELAYS: tl.c
         slot = due + delay
         mask = mask & (delay >= least)
     place = (slot & (slots - 1)).to(tl.int64) * size + target
-    add(ring.to(tl.pointer_type(tl.int64)), place, weight.to(tl.int64) * sign, mask)
+    add(ring, place, weight.to(tl.int64) * sign, mask)
+
+
+@triton.jit
+def deliver(
+    spikes, at, count, synapses, ring, due, least, sign, size, length, slots, DELAYS: tl.constexpr, R: tl.constexpr, T: tl.constexpr
+):
+    """Deposit the rows of as many spikes of the list, R of them and T synapses at a time."""
+    for start in range(0, count, R):
+        r = start + tl.arange(0, R)
+        first = tl.load(spikes + at + r, mask=r < count, other=0)
+        last = tl.load(spikes + at + length + r, mask=r < count, other=0)
+        longest = tl.max(last - first, 0)
+        for run in range(0, longest, T):
+            j = (first + run)[:, None] + tl.arange(0, T)[None, :]
+            deposit(synapses, j, j < last[:, None], ring, due, least, sign, size, slots, DELAYS)
+
+
+@triton.jit
+def deliver_part(
+    spikes, count, pid, programs, most, synapses, ring, due, least, sign, size, length, slots, DELAYS: tl.constexpr, T: tl.constexpr
+):
+    """The part of a program in the deposits of all spikes, whose longest row has `most` synapses, T of one at a time."""
+    for item in range(pid, count * tl.cdiv(most, T), programs):
+        first = tl.load(spikes + item % count, cache_modifier=".cg")
+        last = tl.load(spikes + length + item % count, cache_modifier=".cg")
+        j = first + item // count * T + tl.arange(0, T)
+        deposit(synapses, j, j < last, ring, due, least, sign, size, slots, DELAYS)
 
 
 @triton.jit
 def deliver_drawn(
-    ids, count, pid, programs, law, ring, due, least, sign, size, slots, DRAWN: tl.constexpr, WEIGHTS: tl.constexpr, NB: tl.constexpr
+    spikes,
+    count,
+    pid,
+    programs,
+    law,
+    ring,
+    due,
+    least,
+    sign,
+    size,
+    length,
+    slots,
+    DRAWN: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    NB: tl.constexpr,
 ):
-    """The same for the projections whose rows are drawn; WEIGHTS tells whether weights are."""
+    """The same for the projections whose rows are drawn, a chunk of one at a time; WEIGHTS tells whether weights are."""
     drawn, factors, gaps, basis = law
-    words = ring.to(tl.pointer_type(tl.int64))
     for q in tl.static_range(DRAWN):
         own = drawn + q * OF_DRAWN
-        first, n, target, positions = tl.load(own), tl.load(own + 1), tl.load(own + 2), tl.load(own + 3)
+        start_of_pre, n_pre, target, positions = tl.load(own), tl.load(own + 1), tl.load(own + 2), tl.load(own + 3)
         span, chunks, hole, delay = tl.load(own + 4), tl.load(own + 5), tl.load(own + 6), tl.load(own + 7)
         bits, table, kind, amount = tl.load(own + 8), gaps + tl.load(own + 9), tl.load(own + 10), tl.load(own + 11)
         seed = tl.load(gaps + q)
         here = ((due + delay) & (slots - 1)).to(tl.int64) * size + target
         for item in range(pid, tl.where(delay >= least, count * chunks, 0), programs):
-            line = tl.load(ids + item % count, cache_modifier=".cg") - first
+            line = tl.load(spikes + 2 * length + item % count, cache_modifier=".cg") - start_of_pre
             chunk = item // count
             start = chunk * span
-            length = tl.where((line >= 0) & (line < n), tl.minimum(span, positions - start), 0)
+            extent = tl.where((line >= 0) & (line < n_pre), tl.minimum(span, positions - start), 0)
             reached = 0
             turn = 0
-            while reached < length:
-                end, hit, _rank, reach, _hits = draw(seed, line, chunk, turn, length - reached, table, bits, NB)
+            while reached < extent:
+                end, hit, _rank, reach, _hits = draw(seed, line, chunk, turn, extent - reached, table, bits, NB)
                 at = start + reached + end - 1
                 hit = hit & (at != line + hole)
                 term = tl.zeros([4 * NB], tl.int64) + amount
@@ -127,7 +174,7 @@ def deliver_drawn(
                         term = units_of(seed, line, at, factors + 3 * q, basis, UNIFORM)
                     if kind == NORMAL:
                         term = units_of(seed, line, at, factors + 3 * q, basis, NORMAL)
-                add(words, here + at, term * sign, hit)
+                add(ring, here + at, term * sign, hit)
                 reached += reach
                 turn += NB
 
@@ -140,6 +187,76 @@ def units_of(seed, line, at, factors, basis, KIND: tl.constexpr):
     weight = weigh(zero + tl.load(factors), zero + tl.load(factors + 1), number, factors, KIND, False)
     units = weight.to(tl.float64) * tl.load(factors + 2).to(tl.float64)
     return ((units + ROUNDING) - ROUNDING).to(tl.int64)
+
+
+@triton.jit
+def under_way(
+    kept_steps,
+    step,
+    sign,
+    pid,
+    blocks,
+    programs,
+    history,
+    n,
+    kept,
+    counter,
+    met,
+    seen,
+    spikes,
+    mine,
+    length,
+    starts,
+    middles,
+    synapses,
+    law,
+    ring,
+    most,
+    size,
+    slots,
+    SHARED: tl.constexpr,
+    DRAWN: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    NB: tl.constexpr,
+    B: tl.constexpr,
+    R: tl.constexpr,
+    T: tl.constexpr,
+):
+    """Add to the ring, or take away, what the spikes of the last steps before `step` deliver from then on by the synapses before `middles`.
+
+    Returns:
+      `(met, seen)`, how many have arrived at barriers, and how many spikes have been counted.
+    """
+    for back in range(1, kept_steps):
+        count = 0
+        for block in range(pid, blocks, programs):
+            i = block * B + tl.arange(0, B)
+            word = tl.load(history + ((step - back) & (kept - 1)) * (n // 32) + i // 32)
+            s = (word >> (i % 32)) & 1
+            count = noted(spikes, counter, seen, mine, count, i, tl.load(starts + i), tl.load(middles + i), s, length, SHARED, DRAWN)
+        due = step - back
+        if SHARED:
+            arrive(counter)
+            met += programs
+            total = wait_for(counter, met)
+            deliver_part(spikes, total - seen, pid, programs, most, synapses, ring, due, back, sign, size, length, slots, True, T)
+            if DRAWN:
+                deliver_drawn(spikes, total - seen, pid, programs, law, ring, due, back, sign, size, length, slots, DRAWN, WEIGHTS, NB)
+            seen = total
+            arrive(counter)
+            met += programs
+            wait_for(counter, met)
+        else:
+            tl.debug_barrier()
+            deliver(spikes, mine, count, synapses, ring, due, back, sign, size, length, slots, True, R, T)
+            tl.debug_barrier()
+    arrive(counter)
+    met += programs
+    wait_for(counter, met)
+    return met, seen
+
+
+# -- Poisson inputs ------------------------------------------------------------------------------------------------------------
 
 
 @triton.jit
@@ -195,100 +312,108 @@ def counts_of(key, counter, tables, rows, entries, by_row, B: tl.constexpr):
 
 
 @triton.jit
-def driven(i, channel, step, drives_of, poisson, DRIVES: tl.constexpr, ALL: tl.constexpr, B: tl.constexpr):
-    """What the Poisson trains of the step before this one add to a channel of the neurons of a block."""
+def driven(i, step, drives_of, poisson, DRIVES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, B: tl.constexpr):
+    """What the Poisson trains of a step add to each channel of the neurons of a block."""
     drives, weights, tables, rows, keys = poisson
-    total = tl.zeros([B], tl.float32)
-    for d in tl.static_range(DRIVES):
-        which = tl.load(drives_of + d)
-        if which >= 0:
-            own = drives + which * OF_DRIVE
-            if tl.load(own) == channel:
-                first, stop = tl.load(own + 1), tl.load(own + 2)
-                inside = (i >= first) & (i < stop)
-                at = tl.where(inside, i - first, 0)
-                key = keys + ((step - 1) * ALL + which) * 2
-                by_row = tl.load(own + 5)
-                count = counts_of(key, at, tables + tl.load(own + 4), rows + by_row, tl.load(own + 3), by_row + 1, B)
-                total += tl.where(inside, tl.load(weights + which) * count.to(tl.float32), 0.0)
-    return total
+    totals = ()
+    for c in tl.static_range(CHANNELS):
+        total = tl.zeros([B], tl.float32)
+        for d in tl.static_range(DRIVES):
+            which = tl.load(drives_of + d)
+            if which >= 0:
+                own = drives + which * OF_DRIVE
+                if tl.load(own) == c:
+                    first, stop = tl.load(own + 1), tl.load(own + 2)
+                    inside = (i >= first) & (i < stop)
+                    at = tl.where(inside, i - first, 0)
+                    key = keys + (step * ALL + which) * 2
+                    by_row = tl.load(own + 5)
+                    count = counts_of(key, at, tables + tl.load(own + 4), rows + by_row, tl.load(own + 3), by_row + 1, B)
+                    total += tl.where(inside, tl.load(weights + which) * count.to(tl.float32), 0.0)
+        totals = totals + (total,)
+    return totals
+
+
+# -- neurons -------------------------------------------------------------------------------------------------------------------
 
 
 @triton.jit
-def listed(mine, found, count, i, s, SHARED: tl.constexpr):
-    """Note the neurons of a block that spiked, in the list of the program, or in one list for all; and how many there are."""
-    k = tl.sum(s, 0)
-    if SHARED:
-        if k > 0:
-            base = tl.atomic_add(found, k, sem="relaxed")
-            tl.store(mine + base + tl.cumsum(s, 0) - s, i, mask=s != 0)
-    else:
-        tl.store(mine + count + tl.cumsum(s, 0) - s, i, mask=s != 0)
-    return count + k
+def parameters(par, S: tl.constexpr):
+    """A row of `par`, as numbers."""
+    own = ()
+    for k in tl.static_range(OF_POPULATION + (S + 1) * OF_CHANNEL):
+        own = own + (tl.load(par + k),)
+    return own
 
 
 @triton.jit
-def under_way(
-    kept_steps,
-    step,
-    sign,
-    pid,
-    blocks,
-    programs,
-    history,
-    n,
-    kept,
-    arrived,
-    met,
-    turn,
-    mine,
-    starts,
-    middles,
-    synapses,
-    law,
-    ring,
-    most,
-    size,
-    slots,
-    SHARED: tl.constexpr,
-    DRAWN: tl.constexpr,
-    WEIGHTS: tl.constexpr,
-    NB: tl.constexpr,
-    B: tl.constexpr,
-    R: tl.constexpr,
-    T: tl.constexpr,
-):
-    """Add to the ring, or take away, what the spikes of the last steps before `step` deliver from then on by the synapses before `middles`.
+def tensors(arrays, i, n, COUNT: tl.constexpr):
+    """What stands at neurons in each of so many arrays."""
+    found = ()
+    for c in tl.static_range(COUNT):
+        found = found + (tl.load(arrays + c * n + i),)
+    return found
 
-    Returns:
-      `(met, turn)`, how many barriers and lists there have been.
-    """
-    for back in range(1, kept_steps):
-        count = 0
-        for block in range(pid, blocks, programs):
-            i = block * B + tl.arange(0, B)
-            word = tl.load(history + ((step - back) & (kept - 1)) * (n // 32) + i // 32)
-            count = listed(mine, arrived + 1 + turn % 3, count, i, (word >> (i % 32)) & 1, SHARED)
-        due = step - back
-        if SHARED:
-            met += programs
-            barrier(arrived, met)
-            count = tl.load(arrived + 1 + turn % 3, cache_modifier=".cg")
-            if pid == 0:
-                tl.store(arrived + 1 + (turn + 1) % 3, 0)
-            deliver_part(mine, count, pid, programs, most, starts, middles, synapses, ring, due, back, sign, size, slots, True, T)
-            if DRAWN:
-                deliver_drawn(mine, count, pid, programs, law, ring, due, back, sign, size, slots, DRAWN, WEIGHTS, NB)
-            met += programs
-            barrier(arrived, met)
-            turn += 1
-        else:
-            tl.debug_barrier()
-            deliver(mine, count, starts, middles, synapses, ring, due, back, sign, size, slots, True, R, T)
-            tl.debug_barrier()
-    met += programs
-    barrier(arrived, met)
-    return met, turn
+
+@triton.jit
+def received(v, w, spiked, G, inflow, begun, par, ring, place, here, n, S: tl.constexpr, JUMPS: tl.constexpr, DRIVES: tl.constexpr):
+    """`(v, G)` with what the last step delivered, if there was one."""
+    after = ()
+    for c in tl.static_range(S):
+        decay, unit = par[OF_POPULATION + c * OF_CHANNEL], par[OF_POPULATION + c * OF_CHANNEL + 4]
+        g = G[c] * tl.where(begun, decay, 1.0) + arriving(ring, place + c * n, unit, here & begun)
+        if DRIVES:
+            g += tl.where(begun, inflow[c], 0.0)
+        after = after + (g,)
+    if JUMPS:
+        jump = arriving(ring, place + S * n, par[OF_POPULATION + S * OF_CHANNEL + 4], here & begun)
+        if DRIVES:
+            jump += tl.where(begun, inflow[S], 0.0)
+        v += tl.where((spiked == 0) & (w == 0), jump, 0.0)
+    return v, after
+
+
+@triton.jit
+def advanced(v, w, G, current, par, here, S: tl.constexpr):
+    """`(v, w, s)` after a step: integrated, and reset where a neuron spiked."""
+    offset = tl.zeros(v.shape, tl.float32)
+    slope = tl.zeros(v.shape, tl.float32)
+    exact = tl.zeros(v.shape, tl.float32)
+    for c in tl.static_range(S):
+        offset += G[c] * par[OF_POPULATION + c * OF_CHANNEL + 1]
+        slope += G[c] * par[OF_POPULATION + c * OF_CHANNEL + 2]
+        exact += G[c] * par[OF_POPULATION + c * OF_CHANNEL + 3]
+    drive = par[3] + par[2] * current
+    rate = 1.0 + par[2] * slope  # exponential Euler, exact for a conductance that stays as it is during the step
+    rest = (drive + par[2] * offset) / rate
+    euler = rest + (v - rest) * tl.exp(par[0] * rate)
+    moved = tl.where(par[7] != 0, drive + (v - drive) * par[1] + exact, euler)
+    v = tl.where(w > 1, v, moved)
+    s = ((v > par[4]) & here).to(tl.int32)
+    v = tl.where(s != 0, par[5], v)
+    w = tl.where(s != 0, par[6].to(tl.int32), tl.maximum(w - 1, 0))
+    return v, w, s
+
+
+@triton.jit
+def written(s, i, block, rows, history, row, place, n, exists, DELAYS: tl.constexpr, B: tl.constexpr):
+    """The spikes of a block as bits, in the row of a step, and of the history."""
+    bits = tl.sum(tl.reshape(s << (i % 32), [B // 32, 32]), 1)
+    word = block * (B // 32) + tl.arange(0, B // 32)
+    here = exists & (word >= 0)
+    tl.store(rows + row.to(tl.int64) * (n // 32) + word, bits, mask=here)
+    if DELAYS:
+        tl.store(history + place * (n // 32) + word, bits, mask=here)
+
+
+@triton.jit
+def stored(V, wait, spiked, G, i, v, w, s, g, n, here, S: tl.constexpr):
+    """Put the states of a block where they belong."""
+    tl.store(V + i, v, mask=here)
+    tl.store(wait + i, w, mask=here)
+    tl.store(spiked + i, s.to(tl.int8), mask=here)
+    for c in tl.static_range(S):
+        tl.store(G + c * n + i, g[c], mask=here)
 
 
 @triton.jit
@@ -333,14 +458,17 @@ def run_steps(
     G_out,
     history_out,
     ring_out,
-    ids,
+    spikes,
     rows,
     arrived,
+    inflows,
     S: tl.constexpr,
     JUMPS: tl.constexpr,
     DELAYS: tl.constexpr,
+    HISTORY: tl.constexpr,
     DUE: tl.constexpr,
     SHARED: tl.constexpr,
+    ONE: tl.constexpr,
     DRIVES: tl.constexpr,
     ALL: tl.constexpr,
     DRAWN: tl.constexpr,
@@ -353,23 +481,26 @@ def run_steps(
     """`when` holds the number of the first step, modulo 2^32, how many there are, and what is to be done with what spikes of the history
     deliver by the synapses before `middles`: 1 to put it into the ring before the first step, 2 to take it out again after the last.
 
-    States share the memory of their inputs. `arrived` counts programs, and behind it the spikes of three steps.
+    States share the memory of their inputs. `arrived` counts programs that arrive at barriers, and in its upper word spikes. `spikes` lists
+    them: where their synapses start, where they end, and who they are.
     """
     pid = tl.program_id(0)
     CHANNELS: tl.constexpr = S + JUMPS
-    first_step, steps = tl.load(when), tl.load(when + 1)
+    first_step, steps, todo = tl.load(when), tl.load(when + 1), tl.load(when + 2)
     size = CHANNELS * n
+    ring64 = ring_out.to(tl.pointer_type(tl.int64))
+    counter = arrived.to(tl.pointer_type(tl.int64))
     synapses = targets, weights, delays
     law = drawn, factors, gaps, basis
     poisson = drives, drive_weights, tables, rows_of_tables, keys
-    mine = ids
+    mine = pid * room
+    length = n  # of a part of the list
     if not SHARED:
-        mine += pid * room
+        length = programs * room
     met = 0
-    turn = 0
-    todo = tl.load(when + 2)
-    if DELAYS:
-        met, turn = under_way(
+    seen = 0
+    if HISTORY:  # spikes under way: those of the last steps, with the delays that they still have
+        met, seen = under_way(
             tl.where(todo & 1 != 0, kept, 1),
             first_step,
             1,
@@ -379,15 +510,17 @@ def run_steps(
             history_out,
             n,
             kept,
-            arrived,
+            counter,
             met,
-            turn,
+            seen,
+            spikes,
             mine,
+            length,
             starts,
             middles,
             synapses,
             law,
-            ring_out,
+            ring64,
             most,
             size,
             slots,
@@ -399,79 +532,76 @@ def run_steps(
             R,
             T,
         )
+    # the block of a program that has one alone; one that has none looks on at the last
+    exists = pid < blocks
+    block = tl.minimum(pid, blocks - 1)
+    i = block * B + tl.arange(0, B)
+    here = (i < tl.load(ends + block)) & exists
+    p = parameters(par + tl.load(kinds + block) * width, S)
+    v = tl.load(V_out + i)
+    w = tl.load(wait_out + i)
+    s = tl.load(spiked_out + i).to(tl.int32)
+    G_own = tensors(G_out, i, n, S)
+    inflow = tensors(inflows, i, n, CHANNELS * (DRIVES > 0))
+    own_current = tl.load(current + i)
+    first = tl.load(starts + i)
+    last = tl.load(starts + i + 1)
     for step in range(0, steps + 1):  # one turn more applies what the last step delivered
         now = first_step + step
+        row = now - first_step
+        begun = row > 0
+        goes_on = step < steps
+        before = ((now - 1) & (slots - 1)).to(tl.int64) * size
         count = 0
-        for block in range(pid, blocks, programs):
-            i = block * B + tl.arange(0, B)
-            kind = tl.load(kinds + block)
-            p = par + kind * width
-            here = i < tl.load(ends + block)
-            v = tl.load(V_out + i)
-            w = tl.load(wait_out + i)
-            offset = tl.zeros([B], tl.float32)
-            slope = tl.zeros([B], tl.float32)
-            exact = tl.zeros([B], tl.float32)
-            place = ((now - 1) & (slots - 1)).to(tl.int64) * size + i
-            for c in tl.static_range(S):
-                q = p + OF_POPULATION + c * OF_CHANNEL
-                g = tl.load(G_out + c * n + i)
-                if step > 0:
-                    g = g * tl.load(q) + arriving(ring_out, place + c * n, tl.load(q + 4), here)
-                    if DRIVES:
-                        g += driven(i, c, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, B)
-                    tl.store(G_out + c * n + i, g)
-                offset += g * tl.load(q + 1)
-                slope += g * tl.load(q + 2)
-                exact += g * tl.load(q + 3)
-            if JUMPS:
-                if step > 0:
-                    jump = arriving(ring_out, place + S * n, tl.load(p + OF_POPULATION + S * OF_CHANNEL + 4), here)
-                    if DRIVES:
-                        jump += driven(i, S, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, B)
-                    free = (tl.load(spiked_out + i) == 0) & (w == 0)
-                    v += tl.where(free, jump, 0.0)
-                    tl.store(V_out + i, v)
-            if step < steps:
-                resistance = tl.load(p + 2)
-                drive = tl.load(p + 3) + resistance * tl.load(current + i)
-                # exponential Euler, exact for a conductance that stays as it is during the step
-                rate = 1.0 + resistance * slope
-                rest = (drive + resistance * offset) / rate
-                euler = rest + (v - rest) * tl.exp(tl.load(p) * rate)
-                propagated = drive + (v - drive) * tl.load(p + 1) + exact
-                moved = tl.where(tl.load(p + 7) != 0, propagated, euler)
-                v = tl.where(w > 1, v, moved)
-                s = ((v > tl.load(p + 4)) & here).to(tl.int32)
-                v = tl.where(s != 0, tl.load(p + 5), v)
-                w = tl.where(s != 0, tl.load(p + 6).to(tl.int32), tl.maximum(w - 1, 0))
-                tl.store(V_out + i, v)
-                tl.store(wait_out + i, w)
-                tl.store(spiked_out + i, s.to(tl.int8))
-                bits = tl.sum(tl.reshape(s << (i % 32), [B // 32, 32]), 1)
-                word = block * (B // 32) + tl.arange(0, B // 32)
-                tl.store(rows + (now - first_step).to(tl.int64) * (n // 32) + word, bits)
-                if DELAYS:
-                    tl.store(history_out + (now & (kept - 1)) * (n // 32) + word, bits)
-                count = listed(mine, arrived + 1 + turn % 3, count, i, s, SHARED)
-        if step < steps:
+        if ONE:
+            v, G_own = received(v, w, s, G_own, inflow, begun, p, ring64, before + i, here, n, S, JUMPS, DRIVES)
+            if goes_on:
+                v, w, s = advanced(v, w, G_own, own_current, p, here, S)
+                written(s, i, block, rows, history_out, row, now & (kept - 1), n, exists, DELAYS, B)
+                count = noted(spikes, counter, seen, mine, count, i, first, last, s, length, SHARED, DRAWN)
+        else:
+            for block in range(pid, blocks, programs):
+                i = block * B + tl.arange(0, B)
+                here = i < tl.load(ends + block)
+                p = parameters(par + tl.load(kinds + block) * width, S)
+                v, w, s = tl.load(V_out + i), tl.load(wait_out + i), tl.load(spiked_out + i).to(tl.int32)
+                g, flow = tensors(G_out, i, n, S), tensors(inflows, i, n, CHANNELS * (DRIVES > 0))
+                v, g = received(v, w, s, g, flow, begun, p, ring64, before + i, here, n, S, JUMPS, DRIVES)
+                if goes_on:
+                    v, w, s = advanced(v, w, g, tl.load(current + i), p, here, S)
+                    written(s, i, block, rows, history_out, row, now & (kept - 1), n, True, DELAYS, B)
+                    count = noted(
+                        spikes, counter, seen, mine, count, i, tl.load(starts + i), tl.load(starts + i + 1), s, length, SHARED, DRAWN
+                    )
+                stored(V_out, wait_out, spiked_out, G_out, i, v, w, s, g, n, i >= 0, S)
+        if goes_on:
             if SHARED:
+                arrive(counter)
                 met += programs
-                barrier(arrived, met)
-                count = tl.load(arrived + 1 + turn % 3, cache_modifier=".cg")
-                if pid == 0:
-                    tl.store(arrived + 1 + (turn + 1) % 3, 0)
-                deliver_part(mine, count, pid, programs, most, starts, starts + 1, synapses, ring_out, now, 0, 1, size, slots, DELAYS, T)
+                total = wait_for(counter, met)
+                deliver_part(spikes, total - seen, pid, programs, most, synapses, ring64, now, 0, 1, size, length, slots, DELAYS, T)
                 if DRAWN:
-                    deliver_drawn(mine, count, pid, programs, law, ring_out, now, 0, 1, size, slots, DRAWN, WEIGHTS, NB)
-                turn += 1
+                    deliver_drawn(spikes, total - seen, pid, programs, law, ring64, now, 0, 1, size, length, slots, DRAWN, WEIGHTS, NB)
+                seen = total
             else:
                 tl.debug_barrier()
-                deliver(mine, count, starts, starts + 1, synapses, ring_out, now, 0, 1, size, slots, DELAYS, R, T)
+                deliver(spikes, mine, count, synapses, ring64, now, 0, 1, size, length, slots, DELAYS, R, T)
+            arrive(counter)
             met += programs
-            barrier(arrived, met)
-    if DELAYS and DUE:
-        met, turn = under_way(
+            if DRIVES:
+                if ONE:
+                    inflow = driven(i, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, CHANNELS, B)
+                else:
+                    for block in range(pid, blocks, programs):
+                        i = block * B + tl.arange(0, B)
+                        flow = driven(i, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, CHANNELS, B)
+                        for c in tl.static_range(CHANNELS):
+                            tl.store(inflows + c * n + i, flow[c])
+            wait_for(counter, met)
+    if ONE:
+        stored(V_out, wait_out, spiked_out, G_out, i, v, w, s, G_own, n, exists & (i >= 0), S)
+    if HISTORY and DUE:
+        met, seen = under_way(
             tl.where(todo & 2 != 0, kept, 1),
             first_step + steps,
             -1,
@@ -481,15 +611,17 @@ def run_steps(
             history_out,
             n,
             kept,
-            arrived,
+            counter,
             met,
-            turn,
+            seen,
+            spikes,
             mine,
+            length,
             starts,
             middles,
             synapses,
             law,
-            ring_out,
+            ring64,
             most,
             size,
             slots,
