@@ -133,7 +133,7 @@ def kernel_for(backend: str | None):
     `current` is float32 (n,), pA; `keys` uint32 (rows, all_drives, 2), those of the inputs in each step; `when` int32 (3,): the number of
     the first step modulo 2^32, how many there are, and 1 where what the history of spikes delivers is to be put into the ring before the
     first, plus 2 where it is to be taken out of it after the last. Bits are int32 (rows, n / 32), a row a step, of which there is room for
-    as many as `rows`.
+    as many as `rows`; if that is 0 they are not wanted.
     """
     try:
         choice = table.choose("run_steps", object, table.current_platform(), backend or table.requested(), np.float32)

@@ -153,7 +153,7 @@ class Launches:
             if at_once:
                 clock, keys = Clock((start[0], start[1]), self.schedule.dt, root), self.keys(start, root, jnp.arange(recorder.rows))
                 current, when = self.current(external, values, clock), jnp.stack([place, n, jnp.int32(3)])
-                line, bits = self.run(self.layout, model, line, current, keys, when, recorder.rows)
+                line, bits = self.run(self.layout, model, line, current, keys, when, recorder.rows if recorder.bits else 0)
                 buffers = {key: self._recorded(bits, population) for key, population in (recorder.bits or {}).items()}
             else:
 

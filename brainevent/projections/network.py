@@ -257,8 +257,8 @@ class Network(NetworkStates):
 
     def _restore_after(self, chunks: Chunks):
         """Keep the states after the last chunk, and the number of the step that comes next."""
-        chunks.tree["kept"]["step"] = jnp.asarray(words_of(chunks.first + chunks.done))
-        self._restore(chunks.tree)
+        kept = chunks.tree["kept"] | {"step": words_of(chunks.first + chunks.done)}
+        self._restore(chunks.tree | {"kept": jax.device_put(kept)})
 
     def _warn_of(self, words: str, chunks: Chunks):
         """Warn of a state that is not finite; where warnings are errors, the states are kept before it is raised."""

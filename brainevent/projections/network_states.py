@@ -171,9 +171,10 @@ class NetworkStates(brainstate.nn.Module):
 
     def _count_paths(self, tree):
         """Move the counts of the paths taken to the host, where they never overflow."""
-        for index, total in enumerate(self._path_counts):
-            total += np.asarray(tree["kept"][f"paths{index}"])
-            tree["kept"][f"paths{index}"] = np.zeros_like(total, np.int32)
+        keys = [f"paths{index}" for index in range(len(self._path_counts))]
+        for key, total, counts in zip(keys, self._path_counts, jax.device_get([tree["kept"][key] for key in keys])):
+            total += counts
+            tree["kept"][key] = np.zeros_like(total, np.int32)
 
     @property
     def dt(self):

@@ -16,7 +16,8 @@ from .record_columns import Column, Source, SpikeBits, Spikes, States, plain_col
 from .units import check_sign, scalar, steps_of
 
 BUFFER_BYTES = 16 << 20  # of all buffers
-AWAY = 8  # times as many where a look at them is a round trip to another device
+MOST_ROWS = 10_000  # of them
+AWAY = 8  # times as much of both where a look at them is a round trip to another device
 
 
 def whole_steps_of(interval, dt: float, what: str) -> int:
@@ -111,9 +112,9 @@ class Recorder:
             before = self.columns.setdefault(column.key, column)
             if _rhythm(before) != _rhythm(column):
                 raise ValueError(f"record: {column.key} is there twice, with two intervals: record it once")
-        size = BUFFER_BYTES * (1 if table.current_platform() == "cpu" else AWAY)
+        times = 1 if table.current_platform() == "cpu" else AWAY
         row_bytes = sum(column.row_bytes for column in self.columns.values())
-        self.rows = max(1, min(10_000, int(size // max(row_bytes, 1))))
+        self.rows = max(1, min(MOST_ROWS * times, int(BUFFER_BYTES * times // max(row_bytes, 1))))
 
     def _column(self, item, populations, dt) -> Column:
         request = item if isinstance(item, Request) else None

@@ -88,6 +88,7 @@ TABLE = {
                 "HISTORY": delays,
                 "DUE": shared,
                 "ONE": one,
+                "RECORDED": True,
                 "DRIVES": drives,
                 "ALL": drives,
                 "DRAWN": drawn,

@@ -58,7 +58,7 @@ def run_steps(layout, model, line, current, keys, when, rows):
     states = [line.V, line.wait, line.spiked, line.G, line.history, line.ring]
     outs = [jax.ShapeDtypeStruct(state.shape, state.dtype) for state in states]
     listed = (2 + (layout.drawn > 0)) * (layout.n if shared else programs * room)
-    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((listed,), (rows, layout.n // 32), (2,))]
+    outs += [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((listed,), (max(1, rows), layout.n // 32), (2,))]
     outs += [jax.ShapeDtypeStruct((max(1, (layout.channels + layout.jumps) * layout.n * (layout.drives > 0)),), np.float32)]
     synapses = model.starts, model.middles, model.targets, model.weights, model.delays
     inputs = model.drives_of, model.drives, model.drive_weights, model.tables, model.table_rows, keys
@@ -82,6 +82,7 @@ def run_steps(layout, model, line, current, keys, when, rows):
         DUE=layout.due,
         SHARED=shared,
         ONE=count <= programs,
+        RECORDED=rows > 0,
         DRIVES=layout.drives,
         ALL=layout.all_drives,
         DRAWN=layout.drawn,

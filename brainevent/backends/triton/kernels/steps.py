@@ -396,12 +396,13 @@ def advanced(v, w, G, current, par, here, S: tl.constexpr):
 
 
 @triton.jit
-def written(s, i, block, rows, history, row, place, n, exists, DELAYS: tl.constexpr, B: tl.constexpr):
+def written(s, i, block, rows, history, row, place, n, exists, RECORDED: tl.constexpr, DELAYS: tl.constexpr, B: tl.constexpr):
     """The spikes of a block as bits, in the row of a step, and of the history."""
     bits = tl.sum(tl.reshape(s << (i % 32), [B // 32, 32]), 1)
     word = block * (B // 32) + tl.arange(0, B // 32)
     here = exists & (word >= 0)
-    tl.store(rows + row.to(tl.int64) * (n // 32) + word, bits, mask=here)
+    if RECORDED:
+        tl.store(rows + row.to(tl.int64) * (n // 32) + word, bits, mask=here)
     if DELAYS:
         tl.store(history + place * (n // 32) + word, bits, mask=here)
 
@@ -469,6 +470,7 @@ def run_steps(
     DUE: tl.constexpr,
     SHARED: tl.constexpr,
     ONE: tl.constexpr,
+    RECORDED: tl.constexpr,
     DRIVES: tl.constexpr,
     ALL: tl.constexpr,
     DRAWN: tl.constexpr,
@@ -557,7 +559,7 @@ def run_steps(
             v, G_own = received(v, w, s, G_own, inflow, begun, p, ring64, before + i, here, n, S, JUMPS, DRIVES)
             if goes_on:
                 v, w, s = advanced(v, w, G_own, own_current, p, here, S)
-                written(s, i, block, rows, history_out, row, now & (kept - 1), n, exists, DELAYS, B)
+                written(s, i, block, rows, history_out, row, now & (kept - 1), n, exists, RECORDED, DELAYS, B)
                 count = noted(spikes, counter, seen, mine, count, i, first, last, s, length, SHARED, DRAWN)
         else:
             for block in range(pid, blocks, programs):
@@ -569,7 +571,7 @@ def run_steps(
                 v, g = received(v, w, s, g, flow, begun, p, ring64, before + i, here, n, S, JUMPS, DRIVES)
                 if goes_on:
                     v, w, s = advanced(v, w, g, tl.load(current + i), p, here, S)
-                    written(s, i, block, rows, history_out, row, now & (kept - 1), n, True, DELAYS, B)
+                    written(s, i, block, rows, history_out, row, now & (kept - 1), n, True, RECORDED, DELAYS, B)
                     count = noted(
                         spikes, counter, seen, mine, count, i, tl.load(starts + i), tl.load(starts + i + 1), s, length, SHARED, DRAWN
                     )
