@@ -35,7 +35,7 @@ class Layout:
       jumps: whether there is a channel of jumps. delays: whether a synapse has one. history: whether what some of them
         have under way is kept as a history of spikes; due: the same of input that is due.
       slots: of the ring of deposits, and steps of spikes that are kept; powers of two.
-      most: the largest number of synapses of one row that is stored.
+      most, mean: the largest number of synapses of one row that is stored, and that of an average row that has any.
       drives: Poisson inputs onto one population at most. all_drives: of the network.
       drawn: projections whose rows are drawn. words: blocks of four random words that a chunk of a row is likely to need, at most.
       drawn_weights: whether some of them have drawn weights.
@@ -51,6 +51,7 @@ class Layout:
     slots: int
     kept: int
     most: int
+    mean: int
     drives: int = 0
     all_drives: int = 0
     drawn: int = 0

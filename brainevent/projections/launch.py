@@ -4,13 +4,14 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..core.launch import Line, kernel_for
-from ..core.path_choice import TAKEN
 from ..core.table import Choice
-from ..core.updates import packed_size
+from ..core.updates import lists_spikes, packed_size
 from .clock import Clock
 from .launch_model import NotServed, Tables
+from .record_columns import listed, unpacked
 from .schedule import Schedule
 
 RING, PLACE = "launch.ring", "launch.place"  # states of a network: the ring of a launch to the bit, and before which step it stood so
@@ -98,8 +99,8 @@ class Launches:
             for p in self.schedule.populations
         }
 
-    def leave(self, line: Line, tree, place, n) -> dict:
-        """The tree of the network after n steps, before the step `place`."""
+    def leave(self, line: Line, tree, place) -> dict:
+        """The tree of the network before the step `place`."""
         kept, tables = dict(tree["kept"]), self.tables
         for index, (population, synapse) in enumerate(self.schedule.synapses):
             channel = tables.channel[index]
@@ -119,8 +120,6 @@ class Launches:
             floats = unit * _floats_of(there[steps & (self.layout.slots - 1), channel, start : start + population.size])
             kept[key] = jnp.zeros_like(kept[key]).at[steps & (slots - 1)].set(floats)
             kept |= {RING: line.ring, PLACE: jnp.stack([place, jnp.int32(1)])}
-        for index in range(len(self.schedule.projections)):
-            kept[f"paths{index}"] = kept[f"paths{index}"].at[TAKEN.index("event")].add(n)
         return {"populations": self.populations(line), "kept": kept}
 
     # -- loops --------------------------------------------------------------------------------------------------------------
@@ -142,11 +141,16 @@ class Launches:
 
         return jax.vmap(of_step)(rows) if self.schedule.drives else jnp.zeros((1, 1, 2), jnp.uint32)
 
-    def loop(self, external, recorder):
-        """As `running.step_by_step` makes one: in one launch if nothing but spikes is recorded and no current is a function of time."""
-        at_once = not external.functions and recorder.bits is not None
+    @staticmethod
+    def at_once(external, recorder) -> bool:
+        """Whether many steps are one launch: if nothing but spikes is recorded, and no current is a function of time."""
+        return not external.functions and recorder.bits is not None
 
-        @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def loop(self, external, recorder):
+        """As `running.step_by_step` makes one. Many steps at once leave the states they are given, and return bits."""
+        at_once = self.at_once(external, recorder)
+
+        @functools.partial(jax.jit, donate_argnums=() if at_once else (0, 1))
         def loop(tree, buffers, model, values, start, root, n):
             place = jax.lax.bitcast_convert_type(start[1], jnp.int32)
             line, n = self.enter(tree, place), jnp.asarray(n, jnp.int32)
@@ -154,7 +158,7 @@ class Launches:
                 clock, keys = Clock((start[0], start[1]), self.schedule.dt, root), self.keys(start, root, jnp.arange(recorder.rows))
                 current, when = self.current(external, values, clock), jnp.stack([place, n, jnp.int32(3)])
                 line, bits = self.run(self.layout, model, line, current, keys, when, recorder.rows if recorder.bits else 0)
-                buffers = {key: self._recorded(bits, population) for key, population in (recorder.bits or {}).items()}
+                buffers = _bytes(bits)
             else:
 
                 def body(row, carry):
@@ -167,13 +171,34 @@ class Launches:
                     return line, recorder.write(buffers, row, {"populations": self.populations(line)})
 
                 line, buffers = jax.lax.fori_loop(0, n, body, (line, buffers))
-            return self.leave(line, tree, place + n, n), buffers, n
+            return self.leave(line, tree, place + n), buffers, n
 
         return loop
 
-    def _recorded(self, bits, population):
-        start = self.tables.offsets[population.label] // 32
-        return _bytes(bits[:, start : start + packed_size(population.size) // 4])
+
+class SpikesOfLine:
+    """The recorder of a run in launches of many steps: the bits of a line of neurons become the spikes of its populations, all at once.
+
+    Args:
+      recorder: that of the run. tables: of the network.
+    """
+
+    def __init__(self, recorder, tables: Tables):
+        self.recorder, self.tables, self.rows, self.take = recorder, tables, recorder.rows, listed if lists_spikes() else unpacked
+
+    def buffers(self, first: int = 0):
+        """There is nothing to be filled."""
+        return ()
+
+    def collect(self, bits, first: int, rows: int):
+        """Give the columns of the recorder what as many steps have recorded."""
+        if self.recorder.columns:
+            steps, ids = self.take(bits, first, rows)
+            for column in self.recorder.columns.values():
+                start = self.tables.offsets[column.population.label]
+                mine = (ids >= start) & (ids < start + column.population.size)
+                column.parts.append((steps[mine], ids[mine] - np.int32(start)))
+        return ()
 
 
 def _bytes(words):

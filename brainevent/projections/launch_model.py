@@ -92,7 +92,7 @@ class Tables:
         if sum(part.indices.size for part in rows) >= 1 << 31 or (self.channels + 1) * self.n >= 1 << 31:
             raise NotServed("it has 2^31 synapses or states, or more")
         self.units = self._units(rows, drawn)
-        synapses, most = self._merged(rows)
+        synapses, most, mean = self._merged(rows)
         inputs, drives = self._inputs()
         laws, words = self._laws(drawn)
         longest = max((int(projection.longest_delay(schedule.dt)) for projection in schedule.projections), default=0)
@@ -107,6 +107,7 @@ class Tables:
             slots=1 << (longest + 1).bit_length(),
             kept=1 << longest.bit_length(),
             most=most,
+            mean=mean,
             drives=drives,
             all_drives=len(schedule.drives),
             drawn=len(drawn),
@@ -226,7 +227,9 @@ class Tables:
         return float(self.units[channel, here // self.block])
 
     def _merged(self, parts: list[Rows]):
-        """All stored projections as one matrix by row, in each row those first that are under way as spikes; and its longest row."""
+        """All stored projections as one matrix by row, in each row those first that are under way as spikes; its longest row, and the
+        mean of those that are not empty.
+        """
         parts = sorted(parts, key=lambda part: part.due)
         lengths, middles = np.zeros(self.n, np.int64), np.zeros(self.n, np.int64)
         offsets = []
@@ -250,7 +253,8 @@ class Tables:
         list(in_threads(fill, zip(parts, offsets)))
         arrays = {"starts": starts.astype(np.int32), "middles": (starts[:-1] + middles).astype(np.int32)}
         arrays |= {"targets": targets, "weights": weights, "delays": delays}
-        return {name: jnp.asarray(array) for name, array in arrays.items()}, int(lengths.max(initial=0))
+        mean = -(-total // max(1, int(np.count_nonzero(lengths))))
+        return {name: jnp.asarray(array) for name, array in arrays.items()}, int(lengths.max(initial=0)), mean
 
     def _laws(self, parts: list[Drawn]):
         """The tables of what is drawn, and the most random words, in blocks of four, that a chunk is likely to need."""

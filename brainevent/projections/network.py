@@ -27,13 +27,13 @@ from .graph import plot_graph
 from .guards import one_thread, refuse_fork, refuse_tracing, transfers, warn
 from .inputs import External, PoissonInput
 from .interrupt import say
-from .launch import launches
+from .launch import SpikesOfLine, launches
 from .network_states import NetworkStates
 from .parameters import describe
 from .projection import Projection
 from .recorder import Recorder
 from .recording import Run
-from .running import Chunks, kept_loop, not_finite, step_by_step
+from .running import Chunks, Loop, kept_loop, not_finite, step_by_step
 from .schedule import Schedule
 from .summary import summary, summary_html
 from .units import check_sign, scalar, steps_of, warn_of_rounding
@@ -206,7 +206,8 @@ class Network(NetworkStates):
 
     def _launched(self, backend):
         """`(Launches, why)` for a backend that runs many steps in one launch, or None and why the network runs step by step."""
-        if changed := [key for key in self._states if key.startswith("due.") and key not in self.schedule.due_keys()]:
+        due = self.schedule.due_keys()
+        if changed := [key for key in self._states if key.startswith("due.") and key not in due]:
             return None, f"spikes under way by a delay that was changed are kept as the input that is due ({len(changed)} rings)"
         key = backend or table.requested(), table.current_platform()
         if key not in self._launches:
@@ -220,8 +221,8 @@ class Network(NetworkStates):
         many, why = self._launched(None)
         return f"loop: one step after another: {why}" if many is None else f"loop: many steps in one launch, by {many.backend}"
 
-    def _loop(self, external, recorder, backend):
-        """`(loop, matrices)`: the compiled loop for this kind of recording and input, and what it takes the synapses as."""
+    def _loop(self, external, recorder, backend) -> Loop:
+        """The compiled loop for this kind of recording and input, and what it takes the synapses as."""
         many, _ = self._launched(backend)
         key = (
             external.key(),
@@ -231,21 +232,25 @@ class Network(NetworkStates):
         )
         if many is not None and recorder.of_populations and not external.sources:
             self._keep({key: value for key, value in many.states().items() if not self._holds(key, value)})
-            return kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder)), many.model
+            at_once = many.at_once(external, recorder)
+            run = kept_loop(self._loops, (*key, many.layout), lambda: many.loop(external, recorder))
+            recorder = SpikesOfLine(recorder, many.tables) if at_once else recorder
+            return Loop(run, many.model, recorder, in_place=not at_once, counted=False)
 
         def advance(tree, matrices, values, high, low, root):
             return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root))
 
-        return kept_loop(self._loops, key, lambda: step_by_step(advance, recorder)), self._matrices
+        return Loop(kept_loop(self._loops, key, lambda: step_by_step(advance, recorder)), self._matrices, recorder)
 
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""
-        loop, matrices = self._loop(external, recorder, backend)
-        operands, tree = (matrices, self._values(external)), jax.tree.map(jnp.copy, self._collect())
+        loop, tree = self._loop(external, recorder, backend), self._collect()
+        tree = jax.tree.map(jnp.copy, tree) if loop.in_place else tree
         tree["kept"].pop("step")  # the loop counts by itself, within an era
-        chunks, told = Chunks(loop, operands, tree, recorder, root_of(self.seed), **options), False
+        chunks, told, before = Chunks(loop, self._values(external), tree, root_of(self.seed), **options), False, 0
         for tree in chunks:
-            self._count_paths(tree)
+            self._count_paths(tree, None if loop.counted else chunks.done - before)
+            before = chunks.done
             words = None if told else not_finite(tree, self.schedule.state_names())
             if words:
                 told = True

@@ -169,8 +169,12 @@ class NetworkStates(brainstate.nn.Module):
         index = self.schedule.projections.index(projection)
         return self._path_counts[index] + np.asarray(self._states[f"paths{index}"].value)
 
-    def _count_paths(self, tree):
-        """Move the counts of the paths taken to the host, where they never overflow."""
+    def _count_paths(self, tree, events: int | None):
+        """Move the counts of the paths taken to the host, where they never overflow; or add as many deliveries from events to all."""
+        if events is not None:
+            for total in self._path_counts:
+                total[path_choice.TAKEN.index("event")] += events
+            return
         keys = [f"paths{index}" for index in range(len(self._path_counts))]
         for key, total, counts in zip(keys, self._path_counts, jax.device_get([tree["kept"][key] for key in keys])):
             total += counts

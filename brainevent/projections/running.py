@@ -4,6 +4,7 @@ import functools
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from .clock import ERA, root_at, words_of
 from .interrupt import ctrl_c
 
 MOST_LOOPS = 8  # compiled loops a network keeps, one for each kind of recording and input
+FIRST, QUICK = 10, 1_000  # steps of the first chunk, and where steps are known to be quick
 CHUNK_SECONDS = 0.25  # how long the device runs between looks at the clock, the progress bar and Ctrl-C
 
 
@@ -54,13 +56,30 @@ def step_by_step(advance: Callable, recorder):
     return loop
 
 
+class Loop(NamedTuple):
+    """A compiled loop, and how it is to be run.
+
+    Args:
+      run: as `step_by_step` makes it. matrices: what it takes as the synapses.
+      recorder: takes what it recorded off the device.
+      in_place: whether it overwrites the states that it is given.
+      counted: whether it counts the paths of deliveries; if not, all are from events, and steps are a matter of microseconds.
+    """
+
+    run: Callable
+    matrices: Any
+    recorder: Any
+    in_place: bool = True
+    counted: bool = True
+
+
 class Chunks:
     """A run in chunks, of about `CHUNK_SECONDS` each; iterating yields the tree of states after each.
 
     Args:
-      loop: as `step_by_step` makes it. operands: what it takes between the buffers and the number of the first step.
-      tree: the states at the start, which the loop may overwrite.
-      recorder, root: as in the network.
+      loop: a `Loop`. values: what it takes between the synapses and the number of the first step.
+      tree: the states at the start.
+      root: as in the network.
       first: the number of the first step. n_steps: how many there are to do. dt: in ms.
       progress: whether to show a bar; None shows one on a terminal.
 
@@ -69,8 +88,8 @@ class Chunks:
       compiles, left out; None after one chunk.
     """
 
-    def __init__(self, loop, operands, tree, recorder, root, *, first: int, n_steps: int, dt: float, progress: bool | None):
-        self.loop, self.operands, self.tree, self.recorder, self.root = loop, operands, tree, recorder, root
+    def __init__(self, loop: Loop, values, tree, root, *, first: int, n_steps: int, dt: float, progress: bool | None):
+        self.loop, self.values, self.tree, self.recorder, self.root = loop, values, tree, loop.recorder, root
         self.first, self.n_steps, self.dt, self.progress = first, n_steps, dt, progress
         self.done, self.interrupted, self.busy, self.timed = 0, False, 0.0, 0
 
@@ -79,13 +98,14 @@ class Chunks:
         return self.timed * self.dt / 1e3 / self.busy if self.busy else None
 
     def __iter__(self):
-        buffers, rows = self.recorder.buffers(self.first), min(self.recorder.rows, 10)
+        buffers, rows = self.recorder.buffers(self.first), min(self.recorder.rows, FIRST if self.loop.counted else QUICK)
         with self._bar() as bar, ctrl_c() as presses:
             while self.done < self.n_steps and not presses:
                 at = self.first + self.done
                 n = min(rows, self.n_steps - self.done, ERA - at % ERA)
                 started = time.perf_counter()
-                out = self.loop(self.tree, buffers, *self.operands, words_of(at), root_at(self.root, at), n)
+                words, root = words_of(at), root_at(self.root, at)
+                out = self.loop.run(self.tree, buffers, self.loop.matrices, self.values, words, root, n)
                 self.tree, buffers, done = jax.block_until_ready(out)
                 n = int(done)
                 took = time.perf_counter() - started

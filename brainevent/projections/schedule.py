@@ -30,6 +30,7 @@ class Schedule:
     def __init__(self, populations: list[Population], projections: list[Projection], drives: list[PoissonInput], drive_keys: list[str]):
         self.populations, self.projections, self.drives, self.drive_keys = populations, projections, drives, drive_keys
         self.synapses = self._shared()
+        self._synapse_of = {part: self._found(part) for part in (*projections, *drives)}
         self.dt = 0.0  # ms; set when the network knows it
 
     def _shared(self) -> list[tuple[Population, Synapse]]:
@@ -43,6 +44,9 @@ class Schedule:
 
     def synapse_of(self, part) -> int:
         """The index of the synapse that a projection or drive delivers to."""
+        return self._synapse_of[part]
+
+    def _found(self, part) -> int:
         return next(i for i, (p, s) in enumerate(self.synapses) if p is part.post.population and s == part.synapse)
 
     # -- states of the network's own ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability  
 from triton.compiler import ASTSource  # noqa: E402
 
 from brainevent.backends.triton.kernels import compressed, coo, jitc, spikes, steps, sums  # noqa: E402
+from brainevent.backends.triton.network import WARPS  # noqa: E402
 from brainevent.core.launch import BLOCKS  # noqa: E402
 
 CAPABILITIES = (80, 90, 100)  # A100, H100, B200
@@ -95,7 +96,7 @@ TABLE = {
                 "WEIGHTS": drawn > 1,
                 "NB": 64,
             },
-            255 if block == BLOCKS[0] else 128,  # so that a program of so many warps fits on a multiprocessor
+            2048 // WARPS[block] // (1 if one else 2),  # so that a program of so many warps fits on a multiprocessor
             16 << 10,
         )
         for channels, jumps, delays, shared, one, drives, drawn in (
@@ -112,7 +113,7 @@ TABLE = {
 }
 INTEGERS = frozenset(
     ("n", "m", "nse", "width", "columns", "share", "lines", "size", "period", "positions", "span", "chunks", "hole", "programs", "room")
-) | {"blocks", "slots", "kept", "words", "capacity", "most"}
+) | {"blocks", "slots", "kept", "words", "capacity", "parts"}
 WORDS = frozenset(("seed", "table", "basis"))  # uint32
 
 
@@ -124,9 +125,8 @@ def compiled(kernel, types, constants, capability: int):
         signature[name] = "constexpr" if name in constants else types.get(name, other)
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(kernel.arg_names) if signature[name].startswith("*")}
     source = ASTSource(kernel, signature, constants, aligned)
-    made = triton.compile(
-        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 16 if constants.get("B") == BLOCKS[-1] else 4}
-    )
+    warps = WARPS[constants["B"]] * (1 if constants["ONE"] else 2) if kernel is steps.run_steps else 4
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
     words = [get_ptxas(capability).path, "-v", "--gpu-name", sm_arch_from_capability(capability), "-", "-o", os.devnull]
     said = subprocess.run(words, input=made.asm["ptx"], capture_output=True, text=True, check=True).stderr
     registers = re.search(r"Used (\d+) registers", said)

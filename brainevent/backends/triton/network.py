@@ -16,7 +16,7 @@ from .bridge import INTERPRETED, blocks, call, kernel, power_of_two
 from .kernels.spikes import list_bits
 from .kernels.steps import run_steps as many_steps
 
-WARPS = dict(zip(BLOCKS, (4, 16, 16)))  # of a program of `run_steps`, by the size of its blocks
+WARPS = dict(zip(BLOCKS, (4, 16, 16)))  # of a program of `run_steps`, by the size of its blocks; twice as many where it has several
 PART = dict(zip(BLOCKS, (256, 1024, 1024)))  # synapses of one row that it delivers at a time, where rows are shared out
 MOST_BLOCKS = 64  # of four random words, that a program draws at once
 LISTING = 4096  # programs that list spikes
@@ -64,8 +64,8 @@ def run_steps(layout, model, line, current, keys, when, rows):
     inputs = model.drives_of, model.drives, model.drive_weights, model.tables, model.table_rows, keys
     drawn = model.drawn, model.factors, model.gaps, model.basis
     operands = *states, current, model.par, model.kinds, model.ends, *synapses, *inputs, *drawn, when
-    numbers = layout.n, count, layout.slots, layout.kept, width, room, layout.most, programs
     length = power_of_two(layout.most, PART[layout.block] if shared else 128)
+    numbers = layout.n, count, layout.slots, layout.kept, width, room, blocks(layout.mean, length), programs
     *states, _, bits, _, _ = call(
         many_steps,
         outs,
@@ -74,7 +74,7 @@ def run_steps(layout, model, line, current, keys, when, rows):
         programs=programs,
         aliases={i: i for i in range(len(states))},
         zeroed=(8,),
-        warps=WARPS[layout.block],
+        warps=WARPS[layout.block] * (1 if count <= programs else 2),
         S=layout.channels,
         JUMPS=int(layout.jumps),
         DELAYS=layout.delays,

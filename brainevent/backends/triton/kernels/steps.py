@@ -120,14 +120,15 @@ def deliver(
 
 @triton.jit
 def deliver_part(
-    spikes, count, pid, programs, most, synapses, ring, due, least, sign, size, length, slots, DELAYS: tl.constexpr, T: tl.constexpr
+    spikes, count, pid, programs, parts, synapses, ring, due, least, sign, size, length, slots, DELAYS: tl.constexpr, T: tl.constexpr
 ):
-    """The part of a program in the deposits of all spikes, whose longest row has `most` synapses, T of one at a time."""
-    for item in range(pid, count * tl.cdiv(most, T), programs):
+    """The part of a program in the deposits of all spikes: of one row every `parts`-th run of T synapses."""
+    for item in range(pid, count * parts, programs):
         first = tl.load(spikes + item % count, cache_modifier=".cg")
         last = tl.load(spikes + length + item % count, cache_modifier=".cg")
-        j = first + item // count * T + tl.arange(0, T)
-        deposit(synapses, j, j < last, ring, due, least, sign, size, slots, DELAYS)
+        for run in range(first + item // count * T, last, parts * T):
+            j = run + tl.arange(0, T)
+            deposit(synapses, j, j < last, ring, due, least, sign, size, slots, DELAYS)
 
 
 @triton.jit
@@ -211,7 +212,7 @@ def under_way(
     synapses,
     law,
     ring,
-    most,
+    parts,
     size,
     slots,
     SHARED: tl.constexpr,
@@ -239,7 +240,7 @@ def under_way(
             arrive(counter)
             met += programs
             total = wait_for(counter, met)
-            deliver_part(spikes, total - seen, pid, programs, most, synapses, ring, due, back, sign, size, length, slots, True, T)
+            deliver_part(spikes, total - seen, pid, programs, parts, synapses, ring, due, back, sign, size, length, slots, True, T)
             if DRAWN:
                 deliver_drawn(spikes, total - seen, pid, programs, law, ring, due, back, sign, size, length, slots, DRAWN, WEIGHTS, NB)
             seen = total
@@ -294,42 +295,60 @@ def random_word(k0, k1, counter):
 
 
 @triton.jit
-def counts_of(key, counter, tables, rows, entries, by_row, B: tl.constexpr):
-    """How many entries of its table each random word has reached; `rows` says which is whose, if `by_row`."""
-    word = random_word(tl.load(key), tl.load(key + 1), counter.to(tl.uint32))
+def counts_of(k0, k1, counter, table, entries, B: tl.constexpr):
+    """How many entries of a table, one for all or one each, the random word of each counter has reached."""
+    word = random_word(k0, k1, counter.to(tl.uint32))
     word = tl.minimum(word, tl.full(word.shape, LAST, tl.uint32))
     count = tl.zeros([B], tl.int32)
-    if by_row != 0:
-        mine = tables + tl.load(rows + counter) * entries
-        for k in range(0, entries):
-            count += (tl.load(mine + k) <= word).to(tl.int32)
-    else:
-        for start in range(0, entries, ENTRIES):
-            k = start + tl.arange(0, ENTRIES)
-            bound = tl.load(tables + k, mask=k < entries, other=0)
-            count += tl.sum(((bound[None, :] <= word[:, None]) & (k < entries)[None, :]).to(tl.int32), 1)
+    for start in range(0, entries, ENTRIES):
+        for k in tl.static_range(ENTRIES):
+            reached = (tl.load(table + tl.minimum(start + k, entries - 1)) <= word) & (start + k < entries)
+            count += reached.to(tl.int32)
     return count
 
 
 @triton.jit
-def driven(i, step, drives_of, poisson, DRIVES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, B: tl.constexpr):
+def inputs_of(drives_of, poisson, DRIVES: tl.constexpr):
+    """The rows of the Poisson inputs onto a block: number, channel, first and last neuron, entries, table, rows of neurons, weight."""
+    drives, weights, _, _, _ = poisson
+    found = ()
+    for d in tl.static_range(DRIVES):
+        which = tl.load(drives_of + d)
+        own = drives + tl.maximum(which, 0) * OF_DRIVE
+        row = (which, tl.load(own), tl.load(own + 1), tl.load(own + 2), tl.load(own + 3), tl.load(own + 4), tl.load(own + 5))
+        found = found + (row + (tl.load(weights + tl.maximum(which, 0)),),)
+    return found
+
+
+@triton.jit
+def keys_of(inputs, step, poisson, DRIVES: tl.constexpr, ALL: tl.constexpr):
+    """Their random keys in a step."""
+    _, _, _, _, keys = poisson
+    found = ()
+    for d in tl.static_range(DRIVES):
+        key = keys + (step * ALL + tl.maximum(inputs[d][0], 0)) * 2
+        found = found + ((tl.load(key), tl.load(key + 1)),)
+    return found
+
+
+@triton.jit
+def driven(i, inputs, keys, poisson, DRIVES: tl.constexpr, CHANNELS: tl.constexpr, B: tl.constexpr):
     """What the Poisson trains of a step add to each channel of the neurons of a block."""
-    drives, weights, tables, rows, keys = poisson
+    _, _, tables, rows, _ = poisson
     totals = ()
     for c in tl.static_range(CHANNELS):
         total = tl.zeros([B], tl.float32)
         for d in tl.static_range(DRIVES):
-            which = tl.load(drives_of + d)
-            if which >= 0:
-                own = drives + which * OF_DRIVE
-                if tl.load(own) == c:
-                    first, stop = tl.load(own + 1), tl.load(own + 2)
-                    inside = (i >= first) & (i < stop)
-                    at = tl.where(inside, i - first, 0)
-                    key = keys + (step * ALL + which) * 2
-                    by_row = tl.load(own + 5)
-                    count = counts_of(key, at, tables + tl.load(own + 4), rows + by_row, tl.load(own + 3), by_row + 1, B)
-                    total += tl.where(inside, tl.load(weights + which) * count.to(tl.float32), 0.0)
+            which, channel, first, stop, entries, table, by_row, weight = inputs[d]
+            if (which >= 0) & (channel == c):
+                inside = (i >= first) & (i < stop)
+                at = tl.where(inside, i - first, 0)
+                if by_row >= 0:
+                    mine = tables + table + tl.load(rows + by_row + at) * entries
+                    count = counts_of(keys[d][0], keys[d][1], at, mine, entries, B)
+                else:
+                    count = counts_of(keys[d][0], keys[d][1], at, tables + table, entries, B)
+                total += tl.where(inside, weight * count.to(tl.float32), 0.0)
         totals = totals + (total,)
     return totals
 
@@ -451,7 +470,7 @@ def run_steps(
     kept,
     width,
     room,
-    most,
+    parts,
     programs,
     V_out,
     wait_out,
@@ -523,7 +542,7 @@ def run_steps(
             synapses,
             law,
             ring64,
-            most,
+            parts,
             size,
             slots,
             SHARED,
@@ -545,6 +564,7 @@ def run_steps(
     s = tl.load(spiked_out + i).to(tl.int32)
     G_own = tensors(G_out, i, n, S)
     inflow = tensors(inflows, i, n, CHANNELS * (DRIVES > 0))
+    own_inputs = inputs_of(drives_of + block * DRIVES, poisson, DRIVES)
     own_current = tl.load(current + i)
     first = tl.load(starts + i)
     last = tl.load(starts + i + 1)
@@ -556,6 +576,7 @@ def run_steps(
         before = ((now - 1) & (slots - 1)).to(tl.int64) * size
         count = 0
         if ONE:
+            own_keys = keys_of(own_inputs, tl.where(goes_on, step, 0), poisson, DRIVES, ALL)  # asked for long before they are needed
             v, G_own = received(v, w, s, G_own, inflow, begun, p, ring64, before + i, here, n, S, JUMPS, DRIVES)
             if goes_on:
                 v, w, s = advanced(v, w, G_own, own_current, p, here, S)
@@ -581,7 +602,7 @@ def run_steps(
                 arrive(counter)
                 met += programs
                 total = wait_for(counter, met)
-                deliver_part(spikes, total - seen, pid, programs, most, synapses, ring64, now, 0, 1, size, length, slots, DELAYS, T)
+                deliver_part(spikes, total - seen, pid, programs, parts, synapses, ring64, now, 0, 1, size, length, slots, DELAYS, T)
                 if DRAWN:
                     deliver_drawn(spikes, total - seen, pid, programs, law, ring64, now, 0, 1, size, length, slots, DRAWN, WEIGHTS, NB)
                 seen = total
@@ -592,11 +613,12 @@ def run_steps(
             met += programs
             if DRIVES:
                 if ONE:
-                    inflow = driven(i, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, CHANNELS, B)
+                    inflow = driven(i, own_inputs, own_keys, poisson, DRIVES, CHANNELS, B)
                 else:
                     for block in range(pid, blocks, programs):
                         i = block * B + tl.arange(0, B)
-                        flow = driven(i, step, drives_of + block * DRIVES, poisson, DRIVES, ALL, CHANNELS, B)
+                        inputs = inputs_of(drives_of + block * DRIVES, poisson, DRIVES)
+                        flow = driven(i, inputs, keys_of(inputs, step, poisson, DRIVES, ALL), poisson, DRIVES, CHANNELS, B)
                         for c in tl.static_range(CHANNELS):
                             tl.store(inflows + c * n + i, flow[c])
             wait_for(counter, met)
@@ -624,7 +646,7 @@ def run_steps(
             synapses,
             law,
             ring64,
-            most,
+            parts,
             size,
             slots,
             SHARED,
