@@ -89,18 +89,19 @@ def _on_cpu(scale, duration) -> float:
 
 
 def reproducible() -> list[Row]:
-    """Spikes that differ between two runs of one seed, stored and just-in-time, in one launch and step by step."""
-    differ = 0
-    for build, record in ((coba.build, False), (coba.build, True), (functools.partial(coba.build, format="jit"), False), (small, False)):
+    """Spikes that differ between two runs of one seed, stored and just-in-time, in one launch and step by step, by triton and by xla."""
+    differ, drawn = 0, functools.partial(coba.build, format="jit")
+    cases = [(coba.build, False, None), (coba.build, True, None), (drawn, False, None), (small, False, None), (coba.build, False, "xla")]
+    for build, record, backend in cases:
         seen = []
         for _ in range(2):
             model = build()
             N = model.net.populations[0]
             states = [N.spikes, N[:3].V] if record else [N.spikes]
-            ids = model.net.run(200 * u.ms, dt=0.1 * u.ms, inputs=model.inputs, progress=False, record=states).spikes(N)[1]
-            seen.append(ids)
+            options = {"dt": 0.1 * u.ms, "inputs": model.inputs, "progress": False, "record": states, "backend": backend}
+            seen.append(model.net.run(200 * u.ms, **options).spikes(N)[1])
         differ += int(seen[0].size != seen[1].size or (seen[0] != seen[1]).any())
-    return [Row("gpu", "networks whose spikes differ from run to run", differ, "of 4", at_most=0)]
+    return [Row("gpu", "networks whose spikes differ from run to run", differ, f"of {len(cases)}", at_most=0)]
 
 
 def small():

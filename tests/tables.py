@@ -139,7 +139,7 @@ HERE = tuple(name for name, platforms in BACKENDS.items() if PLATFORM in platfor
 # What depends on the platform is marked here, once, and by these marks alone.
 needs_numba = pytest.mark.skipif("numba" not in HERE, reason=f"numba serves the CPU, this is {PLATFORM}")
 needs_own_platform = pytest.mark.skipif(PLATFORM != OWN_PLATFORM, reason=f"{PLATFORM} is pretended, by callbacks that cannot be exported")
-needs_fixed_order = pytest.mark.skipif(PLATFORM != "cpu", reason=f"bit for bit: on {PLATFORM} XLA adds in no fixed order")
+needs_fixed_order = pytest.mark.skipif(PLATFORM != "cpu", reason=f"bit for bit: launches and steps round in other places on {PLATFORM}")
 
 MAIN = (5, 7)  # the shape that everything is tried on, with NSE synapses in every format (so that one compiled oracle serves all)
 NSE = 35

@@ -179,6 +179,10 @@ def _deposit_jvp(run, window, path, primals, tangents):
     return _deposit(run, window, path, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
+def _plainly(target, index, terms):
+    return target.at[index].add(terms)
+
+
 def add_arriving(target, A, spikes, decay, window):
     """The same as a plain product, with the derivatives of one."""
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
@@ -240,11 +244,11 @@ def _enqueue_jvp(run, window, primals, tangents):
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
-def add_later(ring, A, delays: Delays, spikes, place, window):
-    """The same by plain indexing, with the derivatives of it."""
+def add_later(ring, A, delays: Delays, spikes, place, window, add=_plainly):
+    """The same by plain indexing, with the derivatives of it unless `add` is another way to add."""
     row, col = A.coordinates()
     weights = spikes[window[0] : window[1]][row].astype(ring.dtype) * A.data.reshape(-1)
-    return ring.at[(place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col].add(weights)
+    return add(ring, ((place + delays.steps.astype(jnp.int32)) & (ring.shape[0] - 1), window[2] + col), weights)
 
 
 class Arrivals(NamedTuple):
@@ -294,11 +298,11 @@ def _arrive_jvp(run, first, window, primals, tangents):
     return _arrive(run, first, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
-def add_arrived(target, A, arrivals: Arrivals, decay, window):
-    """The same by plain indexing, with the derivatives of it."""
+def add_arrived(target, A, arrivals: Arrivals, decay, window, add=_plainly):
+    """The same by plain indexing, with the derivatives of it unless `add` is another way to add."""
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     arriving = jnp.where(arrived(A, arrivals), A.data.reshape(-1), 0)
-    return target.at[window[0] + A.coordinates()[1]].add(arriving)
+    return add(target, window[0] + A.coordinates()[1], arriving)
 
 
 def arrived(A, arrivals: Arrivals):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from ...core import law
 from ...core.columns import gathered, spread, summed
+from ...core.ordered_sums import add_at
 from ...core.path_choice import TAKEN
 from ...core.table import BackendError, kernel
 from ...formats.jit_connectivity import JITConnectivity
@@ -95,10 +96,11 @@ def propagate_drawn(A, x, *, dtype, transpose, event, batched):
         return jnp.where(hit.reshape(*hit.shape, *tail), values * w, 0)
 
     def scatter(out, line, item, position, hit):
-        return out.at[position].add(terms(line, position, hit, v[line][:, None]))
+        sent = terms(line, position, hit, v[line][:, None])
+        return add_at(out, position, sent, position.size)
 
     def gather(out, line, item, position, hit):
-        return out.at[line].add(terms(line, position, hit, v[position]).sum(1))
+        return add_at(out, line, terms(line, position, hit, v[position]).sum(1), line.size)
 
     if int(transpose) != A.major:
         out = walk(A, *_active(v), out, scatter, columns)
@@ -117,7 +119,7 @@ def enqueue_drawn(ring, counts, A, delays, spikes, place, *, window):
     def visit(ring, line, item, position, hit):
         due = place + law.draw_outcomes(A.seed, line[:, None], position, delays.table)
         sent = jnp.where(hit, v[line][:, None] * _weights(B, line, position, ring.dtype), 0)
-        return ring.at[due & (ring.shape[0] - 1), window[2] + position].add(sent)
+        return add_at(ring, (due & (ring.shape[0] - 1), window[2] + position), sent, sent.size)
 
     return walk(A, *_active(v), ring, visit), counts.at[TAKEN.index("event")].add(1)
 

@@ -1,9 +1,12 @@
 """XLA kernels of a running network: threshold and reset, bits, rings, deliveries, plasticity."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.ordered_sums import add_at
 from ...core.path_choice import TAKEN
 from ...core.plastic import learned, released, remembered
 from ...core.table import BackendError, kernel
@@ -62,13 +65,17 @@ def deposit_xla(target, counts, A, mirror, spikes, *, decay, window, path):
 @kernel("enqueue", Compressed, backend="xla")
 def enqueue_xla(ring, counts, A, delays, spikes, place, *, window):
     """Every synapse is asked whether its neuron spiked."""
-    return A.or_nan(add_later(ring, A, delays, spikes, place, window)), counts.at[TAKEN.index("gather")].add(1)
+    return A.or_nan(add_later(ring, A, delays, spikes, place, window, functools.partial(add_at, most=A.nse))), counts.at[
+        TAKEN.index("gather")
+    ].add(1)
 
 
 @kernel("arrive", Compressed, backend="xla")
 def arrive_xla(target, counts, A, arrivals, *, decay, window):
     """Every synapse is asked whether a spike arrives."""
-    return A.or_nan(add_arrived(target, A, arrivals, decay, window)), counts.at[TAKEN.index("gather")].add(1)
+    return A.or_nan(add_arrived(target, A, arrivals, decay, window, functools.partial(add_at, most=A.nse))), counts.at[
+        TAKEN.index("gather")
+    ].add(1)
 
 
 @kernel("collect", object, backend="xla")

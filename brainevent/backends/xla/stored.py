@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ...connectivity import Connectivity
+from ...core.ordered_sums import add_at
 from ...core.table import kernel
 from ...formats.dense import Dense
 
@@ -24,13 +25,13 @@ def propagate_coordinates(A, x, *, dtype, transpose, event, batched):
     """Gather the operand at one end of every synapse, weigh, sum at the other end; NaN from a structure that is not sound."""
     source, target = _ends(A, transpose)
     wide = accumulator(dtype)
-    sorted_ = A.target_sorted(transpose)
 
     def product(w, x):
         arriving = x.astype(wide)[source]
         if w is not None:
             arriving = arriving * w.astype(wide).reshape(-1, *(1,) * (x.ndim - 1))
-        return jax.ops.segment_sum(arriving, target, A.shape[int(transpose)], indices_are_sorted=sorted_).astype(dtype)
+        zeros = jnp.zeros((A.shape[int(transpose)], *x.shape[1:]), wide)
+        return add_at(zeros, target, arriving, A.nse, ascends=A.target_sorted(transpose)).astype(dtype)
 
     return A.or_nan(jax.vmap(product)(A.data, x) if batched else product(A.data, x))
 
