@@ -141,7 +141,7 @@ def procedural() -> list[Row]:
     )
     options = {"dt": 1 * u.ms, "inputs": {N: 200 * u.pA}, "progress": False}
     rows = []
-    for current in (200, 260):
+    for current in (200, 600):
         options["inputs"] = {N: current * u.pA}
         net.run(200 * u.ms, **options)
         start = time.perf_counter()
@@ -197,7 +197,7 @@ def main() -> None:
     if jax.default_backend() == "cpu":
         sys.exit(f"jax finds no GPU here, only {jax.devices()}: install brainevent[cuda13] on a machine that has one")
     about, rows = {"device": jax.devices()[0].device_kind, **machine()}, []
-    parts = [reproducible, lambda: networks(not arguments.no_cpu), procedural, kernels, cortex]
+    parts = [reproducible, lambda: networks(not arguments.no_cpu), procedural, cortex, kernels]
     parts += [lambda: tests(arguments.tests, arguments.suites)]
     for part in parts if arguments.tests else parts[:-1]:
         rows += part()
