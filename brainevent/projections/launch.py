@@ -1,6 +1,7 @@
 """Networks of built-in models as one line of neurons, for a backend that runs many steps in one launch (`core/launch.py`)."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from ..core.launch import Line, kernel_for
 from ..core.table import Choice
 from ..core.updates import lists_spikes, packed_size
 from .clock import Clock
+from .guards import transfers
 from .launch_model import NotServed, Tables
 from .record_columns import listed, unpacked
 from .schedule import Schedule
@@ -178,6 +180,7 @@ class Launches:
 
 class SpikesOfLine:
     """The recorder of a run in launches of many steps: the bits of a line of neurons become the spikes of its populations, all at once.
+    The host sorts those of one launch while the device is at the next.
 
     Args:
       recorder: that of the run. tables: of the network.
@@ -185,20 +188,44 @@ class SpikesOfLine:
 
     def __init__(self, recorder, tables: Tables):
         self.recorder, self.tables, self.rows, self.take = recorder, tables, recorder.rows, listed if lists_spikes() else unpacked
+        self.thread = ThreadPoolExecutor(1)
+        self.sorting: list = []
 
     def buffers(self, first: int = 0):
         """There is nothing to be filled."""
         return ()
 
     def collect(self, bits, first: int, rows: int):
-        """Give the columns of the recorder what as many steps have recorded."""
+        """Take what as many steps have recorded."""
         if self.recorder.columns:
-            steps, ids = self.take(bits, first, rows)
-            for column in self.recorder.columns.values():
-                start = self.tables.offsets[column.population.label]
-                mine = (ids >= start) & (ids < start + column.population.size)
-                column.parts.append((steps[mine], ids[mine] - np.int32(start)))
+            self.sorting.append(self.thread.submit(self._sort, self.take(bits, first, rows)))
         return ()
+
+    def finish(self):
+        """Wait until the columns of the recorder have all there is."""
+        for sorted_ in self.sorting:
+            sorted_.result()
+        self.thread.shutdown()
+
+    def _sort(self, spikes):
+        """Give each column the spikes of its population, in the order in which they came."""
+        with transfers():
+            steps, ids = spikes()
+        ends = np.cumsum(self.tables.padded)
+        if len(ends) > 1:
+            whose = np.repeat(
+                np.arange(len(ends), dtype=np.min_scalar_type(len(ends))), np.asarray(self.tables.padded) // self.tables.block
+            )
+            whose = whose[ids >> (self.tables.block.bit_length() - 1)]
+            order, counts = np.argsort(whose, kind="stable"), np.bincount(whose, minlength=len(ends))
+            steps, ids, starts = steps[order], ids[order], np.concatenate([[0], np.cumsum(counts)])
+        else:
+            starts = np.array([0, ids.size])
+        labels = list(self.tables.offsets)
+        for column in self.recorder.columns.values():
+            which = labels.index(column.population.label)
+            part = slice(starts[which], starts[which + 1])
+            column.parts.append((steps[part], ids[part] - np.int32(self.tables.offsets[column.population.label])))
 
 
 def _bytes(words):

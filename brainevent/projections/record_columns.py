@@ -140,7 +140,7 @@ class SpikeBits(Spikes):
         return None
 
     def collect(self, buffer, first, rows):
-        self.parts.append((listed if self.listing else unpacked)(buffer, first, rows))
+        self.parts.append((listed if self.listing else unpacked)(buffer, first, rows)())
 
 
 class States(Column):
@@ -187,23 +187,29 @@ def plain_column(source: Source, every: int) -> Column:
     return (Spikes if appends_spikes() else SpikeBits)(f"{population.label}.spikes", population)
 
 
-def listed(bits, first_step: int, rows: int):
-    """The first rows of packed spikes as `(steps, ids)`, in order of time, then neuron; the device makes the list."""
+def listed(bits, first_step: int, rows: int) -> Callable:
+    """The first rows of packed spikes; the device makes the list, and what is returned waits for `(steps, ids)`, by time, then neuron."""
     words, counts, starts, used = count_spikes(bits, rows)
     counts = np.asarray(counts)[:rows]
     total = int(counts.sum())
     capacity = 1 << max(10, (total - 1).bit_length())  # few sizes, so that few programs are compiled
-    ids = np.asarray(_list(words, starts, used, capacity))[:total] if total else np.zeros(0, np.int32)
-    return np.repeat(first_step + np.arange(rows), counts), ids
+    ids = _list(words, starts, used, capacity) if total else np.zeros(0, np.int32)
+    if isinstance(ids, jax.Array):
+        ids.copy_to_host_async()
+    return lambda: (np.repeat(first_step + np.arange(rows), counts), np.asarray(ids)[:total])
 
 
 _list = jax.jit(list_spikes, static_argnums=3)
 
 
-def unpacked(bits, first_step: int, rows: int):
+def unpacked(bits, first_step: int, rows: int) -> Callable:
     """The same, taken apart by the host."""
-    words = np.ascontiguousarray(np.asarray(bits)[:rows]).view(np.uint64)
-    row, word = np.nonzero(words)
-    bits = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    which, bit = np.nonzero(bits)
-    return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
+
+    def found():
+        words = np.ascontiguousarray(np.asarray(bits)[:rows]).view(np.uint64)
+        row, word = np.nonzero(words)
+        spikes = np.unpackbits(words[row, word].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+        which, bit = np.nonzero(spikes)
+        return first_step + row[which].astype(np.int64), (64 * word[which] + bit).astype(np.int32)
+
+    return found

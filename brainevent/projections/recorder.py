@@ -157,6 +157,9 @@ class Recorder:
             column.collect(buffers[key], first_step, rows)
         return {key: column.emptied(buffers[key]) for key, column in self.columns.items()}
 
+    def finish(self):
+        """All is there when it has been collected."""
+
     def results(self, steps: int) -> dict[str, Any]:
         """What was recorded, as `Run` takes it."""
         spikes = {c.population.label: c.values(steps) for c in self.columns.values() if isinstance(c, Spikes)}

@@ -100,26 +100,29 @@ class Chunks:
     def __iter__(self):
         buffers, rows = self.recorder.buffers(self.first), min(self.recorder.rows, FIRST if self.loop.counted else QUICK)
         with self._bar() as bar, ctrl_c() as presses:
-            while self.done < self.n_steps and not presses:
-                at = self.first + self.done
-                n = min(rows, self.n_steps - self.done, ERA - at % ERA)
-                started = time.perf_counter()
-                words, root = words_of(at), root_at(self.root, at)
-                out = self.loop.run(self.tree, buffers, self.loop.matrices, self.values, words, root, n)
-                self.tree, buffers, done = jax.block_until_ready(out)
-                n = int(done)
-                took = time.perf_counter() - started
-                presses.heed()
-                if not self.done:  # the first chunk compiles: the bar's clock starts after it
-                    bar.reset()
-                else:
-                    self.busy, self.timed = self.busy + took, self.timed + n
-                    rows = max(1, min(self.recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
-                buffers = self.recorder.collect(buffers, at, n)
-                self.done += n
-                bar.update(n * self.dt / 1e3)
-                self.interrupted = bool(presses)
-                yield self.tree
+            try:
+                while self.done < self.n_steps and not presses:
+                    at = self.first + self.done
+                    n = min(rows, self.n_steps - self.done, ERA - at % ERA)
+                    started = time.perf_counter()
+                    words, root = words_of(at), root_at(self.root, at)
+                    out = self.loop.run(self.tree, buffers, self.loop.matrices, self.values, words, root, n)
+                    self.tree, buffers, done = jax.block_until_ready(out)
+                    n = int(done)
+                    took = time.perf_counter() - started
+                    presses.heed()
+                    if not self.done:  # the first chunk compiles: the bar's clock starts after it
+                        bar.reset()
+                    else:
+                        self.busy, self.timed = self.busy + took, self.timed + n
+                        rows = max(1, min(self.recorder.rows, int(n * np.clip(CHUNK_SECONDS / took, 0.1, 10))))
+                    buffers = self.recorder.collect(buffers, at, n)
+                    self.done += n
+                    bar.update(n * self.dt / 1e3)
+                    self.interrupted = bool(presses)
+                    yield self.tree
+            finally:
+                self.recorder.finish()
             self.interrupted = bool(presses)
 
     def _bar(self):

@@ -80,8 +80,8 @@ def test_lists_of_spikes_are_those_of_the_host(n, rows, used, active):
     spikes = np.random.default_rng(n).random((rows, n)) < active
     bits = np.packbits(np.pad(spikes, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
     with be.backend("triton"):
-        got = record_columns.listed(jnp.asarray(bits), 100, used)
-    for a, b in zip(got, record_columns.unpacked(bits, 100, used)):
+        got = record_columns.listed(jnp.asarray(bits), 100, used)()
+    for a, b in zip(got, record_columns.unpacked(bits, 100, used)()):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 

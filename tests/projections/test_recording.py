@@ -196,7 +196,7 @@ def test_packed_rows_come_back(n):
     raster = np.random.default_rng(n).random((50, n)) < 0.1
     raster[7], raster[8] = True, False
     packed = np.packbits(np.pad(raster, ((0, 0), (0, -n % 64))), axis=1, bitorder="little")
-    steps, ids = unpacked(packed, 1000, len(packed))
+    steps, ids = unpacked(packed, 1000, len(packed))()
     np.testing.assert_array_equal(np.stack([steps - 1000, ids]), np.stack(np.nonzero(raster)))
 
 

@@ -56,6 +56,8 @@ def broken(N):
 
 
 def test_a_state_that_is_not_finite_is_told_once_a_run(monkeypatch):
+    """At the end of a chunk; the first one is short, but where steps are quick."""
+    monkeypatch.setattr(running, "QUICK", running.FIRST)
     N = lif()
     net = Network(N, dt=DT * u.ms)
     with warnings.catch_warnings():
@@ -72,7 +74,8 @@ def test_a_state_that_is_not_finite_is_told_once_a_run(monkeypatch):
         quiet(net, 1)
 
 
-def test_where_warnings_are_errors_the_states_are_kept():
+def test_where_warnings_are_errors_the_states_are_kept(monkeypatch):
+    monkeypatch.setattr(running, "QUICK", running.FIRST)
     N = lif()
     net = Network(N, dt=DT * u.ms)
     with warnings.catch_warnings():

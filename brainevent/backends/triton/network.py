@@ -10,6 +10,7 @@ from ...core.updates import LISTED_WORDS, add_arriving
 from ...formats.compressed import Compressed
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity
+from ..xla import jitc as drawn
 from ..xla import network as plain
 from ..xla import stored
 from .bridge import INTERPRETED, blocks, call, kernel, power_of_two
@@ -27,6 +28,12 @@ for _operation, _class, _run in (
     ("fire", object, plain.fire_xla),
     ("pack", object, plain.pack_xla),
     ("ring_exchange", object, plain.ring_exchange_xla),
+    ("draw_counts", object, plain.draw_counts_xla),
+    ("collect", object, plain.collect_xla),
+    ("remember", object, plain.remember_xla),
+    ("enqueue", Compressed, plain.enqueue_xla),
+    ("enqueue", JITConnectivity, drawn.enqueue_drawn),
+    ("arrive", Compressed, plain.arrive_xla),
     ("deposit", object, plain.deposit_xla),
     ("deposit", JITConnectivity, plain.deposit_drawn),
     ("strengthen", Dense, plain.strengthen_dense),
