@@ -12,7 +12,7 @@ import pytest
 import tables
 from jax.experimental.xla_metadata import set_xla_metadata
 
-from brainevent.core import law, table
+from brainevent.core import law, ordered_sums, table
 
 MOST_WORKERS = 8
 MOST_PAGES = 2**31 // os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # 2 GB, that a process may keep from suite to suite
@@ -88,21 +88,21 @@ def optimised():
 
 @pytest.fixture(scope="session", autouse=tables.PLATFORM != tables.OWN_PLATFORM)
 def pretended():
-    """BRAINEVENT_TEST_PLATFORM=cuda on a CPU: numba serves nothing, and sums of the xla kernels have another order each time.
+    """BRAINEVENT_TEST_PLATFORM=cuda on a CPU: numba serves nothing, and sums of the xla kernels take terms in another order each time.
 
     Whatever passes so does neither ask for the CPU's backend by name nor compare bits that a GPU does not promise. With
     TRITON_INTERPRET=1 the automatic choice is `triton`, as on a GPU.
     """
-    load, segment_sum = table._load, jax.ops.segment_sum
+    load, whole_sums = table._load, ordered_sums.whole_sums
 
-    def shuffled(data, segment_ids, num_segments=None, indices_are_sorted=False):
-        n = segment_ids.shape[0]
+    def shuffled(like, index, terms, most):
+        n = terms.shape[0]
         order = jax.pure_callback(lambda: np.random.permutation(n).astype(np.int32), jax.ShapeDtypeStruct((n,), jnp.int32))
-        return segment_sum(data[order], segment_ids[order], num_segments)
+        return whole_sums(like, jax.tree.map(lambda ids: ids[order], index), terms[order], most)
 
     with pytest.MonkeyPatch.context() as patch:
         if tables.INTERPRETED:
             patch.setitem(table.BACKENDS, "triton", ("cuda", "cpu"))
         patch.setattr(table, "_load", lambda name: load(name) if name in tables.HERE else f"{name} does not serve {tables.PLATFORM}")
-        patch.setattr(jax.ops, "segment_sum", shuffled)
+        patch.setattr(ordered_sums, "whole_sums", shuffled)
         yield

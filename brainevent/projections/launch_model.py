@@ -15,6 +15,7 @@ from .population import Population
 from .schedule import Schedule
 
 MOST_RING = 4 << 30  # bytes of the deposits under way
+MOST_MEAN = 100  # spikes of a Poisson input in a step: a kernel compares with every entry of their table
 NOWHERE = -(1 << 30)  # a hole that no line has
 KINDS = {None: 0, "uniform": 1, "normal": 2}
 
@@ -85,6 +86,7 @@ class Tables:
         self.channel = self._channels()
         self.channels = max((1 + c for c in self.channel.values() if c is not None), default=0)
         self.jumps = any(c is None for c in self.channel.values())
+        own = [self._row(population) for population in schedule.populations]  # before any work is done
         for projection in schedule.projections:
             self._check(projection)
         parts = [self._part_of(projection, delivery) for projection, delivery in zip(schedule.projections, matrices)]
@@ -120,7 +122,7 @@ class Tables:
         kinds = np.repeat(np.arange(len(sizes)), counts).astype(np.int32)
         ends = np.repeat([self.offsets[p.label] + p.size for p in schedule.populations], counts).astype(np.int32)
         self.model = Model(
-            par=jnp.asarray(self._parameters()), kinds=jnp.asarray(kinds), ends=jnp.asarray(ends), **synapses, **inputs, **laws
+            par=jnp.asarray(self._parameters(own)), kinds=jnp.asarray(kinds), ends=jnp.asarray(ends), **synapses, **inputs, **laws
         )
 
     def first_of(self, view) -> int:
@@ -142,15 +144,18 @@ class Tables:
                 found[index] = seen[id(population)] = seen.get(id(population), -1) + 1
         return found
 
-    def _parameters(self):
+    def _row(self, population):
+        """`(parameters, {channel: parameters})` of a population."""
+        mine = [(s, self.channel[i]) for i, (p, s) in enumerate(self.schedule.synapses) if p is population]
+        row = population.kernel_row(mine, self.schedule.dt)
+        if row is None:
+            raise NotServed(f"no kernel knows {population!r} with its parameters and synapses")
+        return row
+
+    def _parameters(self, rows):
         """The table `par`."""
         made = []
-        for population in self.schedule.populations:
-            mine = [(s, self.channel[i]) for i, (p, s) in enumerate(self.schedule.synapses) if p is population]
-            row = population.kernel_row(mine, self.schedule.dt)
-            if row is None:
-                raise NotServed(f"no kernel knows {population!r} with its parameters and synapses")
-            own, by_channel = row
+        for population, (own, by_channel) in zip(self.schedule.populations, rows):
             full = np.zeros((self.channels + 1, 5))
             for c, values in by_channel.items():
                 full[c, :4] = values
@@ -304,7 +309,12 @@ class Tables:
         """`(table, rows)` of the numbers of spikes, and which neuron has which row; None where there is one."""
         if drive.rate_in_kHz.function is not None:
             raise NotServed(f"{drive!r} has a rate that is a function of time")
-        means, rows = drive.means(self.schedule.dt)
+        try:
+            means, rows = drive.means(self.schedule.dt)
+        except ValueError as error:  # said again where it is drawn
+            raise NotServed(str(error)) from error
+        if means.max() > MOST_MEAN:
+            raise NotServed(f"{drive!r} is {means.max():.3g} spikes a step, more than {MOST_MEAN}")
         return poisson_table(means[:, None]), rows
 
     # -- places -------------------------------------------------------------------------------------------------------------

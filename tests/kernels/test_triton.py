@@ -23,6 +23,7 @@ from brainevent.projections import (
     FromPairs,
     Network,
     Normal,
+    Poisson,
     PoissonInput,
     Projection,
     Uniform,
@@ -250,6 +251,18 @@ REFUSED = {
     "a drive": (
         lambda N: [PoissonInput(N, n=10, rate=lambda t: 10 * u.Hz, weight=1 * u.mV, synapse=Delta())],
         "a rate that is a function of time",
+    ),
+    "a drive of many spikes": (
+        lambda N: [PoissonInput(N, n=10**6, rate=2 * u.Hz, weight=1 * u.mV, synapse=Delta())],
+        "is 200 spikes a step, more than 100",
+    ),
+    "delays of drawn synapses": (
+        lambda N: [Projection(N, FixedProb(0.5, weight=1 * u.mV, format="jit"), Delta(), N, delay=Uniform(0 * u.ms, 1 * u.ms))],
+        "with delays that differ",
+    ),
+    "a source that is no LIF": (
+        lambda N: [Projection(Poisson(5, rate=10 * u.Hz, name="source"), np.eye(5) * u.mV, Delta(), N)],
+        "no kernel knows Poisson",
     ),
     "a long delay": (lambda N: [Projection(N, np.eye(5) * u.mV, Delta(), N, delay=30 * u.ms)], "a delay is 300 steps"),
     "another backend": (
