@@ -11,7 +11,7 @@ def ascend_in_lines(starts: np.ndarray, ids: np.ndarray) -> None:
     Args:
       starts: int64 (lines + 1,), where each line starts. ids: integers of at least 0, (nse,).
     """
-    table.choose("ascend_in_lines", object, "cpu", table.requested(), np.float32).run(starts, ids)
+    _on_host("ascend_in_lines", np.float32)(starts, ids)
 
 
 def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights=None, places=None, ties: bool = False) -> None:
@@ -24,4 +24,12 @@ def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights
     """
     weights = np.empty(0, np.float32) if weights is None else weights
     places = np.empty(0, np.int64) if places is None else places
-    table.choose("sort_lines", object, "cpu", table.requested(), weights.dtype).run(starts, keys, ids, weights, places, ties)
+    _on_host("sort_lines", weights.dtype)(starts, keys, ids, weights, places, ties)
+
+
+def _on_host(operation: str, dtype):
+    """The kernel of the backend that is asked for by name if it puts networks together, as one of a GPU does not."""
+    try:
+        return table.choose(operation, object, "cpu", table.requested(), dtype).run
+    except table.BackendError:
+        return table.choose(operation, object, "cpu", None, dtype).run

@@ -31,11 +31,11 @@ def stored(w: str, *, event: bool, homo=False, fixed=False, what=0, columns=1):
     return types, constants, passing
 
 
-def scattering(kernel, w, **options):
+def scattering(kernel, w, *, later=False, **options):
     types, constants, passing = stored(w, **options)
-    extra = {"B": 128} if kernel is compressed.scatter else {}
+    extra = {"B": 128, "LATER": later} if kernel is compressed.scatter else {}
     left_out = () if kernel is compressed.scatter else ("FIXED",)
-    return kernel, types | {"out": "*i32"}, {k: v for k, v in (constants | passing | extra).items() if k not in left_out}
+    return kernel, types | {"out": "*i32", "delays": "*u8"}, {k: v for k, v in (constants | passing | extra).items() if k not in left_out}
 
 
 def drawing(kernel, w, kind, **options):
@@ -50,6 +50,7 @@ TABLE = {
     "scatter, the largest": (*scattering(compressed.scatter, "fp32", event=True, what=1), 48, 1 << 10),
     "scatter, summed": (*scattering(compressed.scatter, "fp32", event=True, what=2), 48, 1 << 10),
     "scatter, lines of one length": (*scattering(compressed.scatter, "fp32", event=True, what=2, fixed=True), 48, 1 << 10),
+    "scatter, later": (*scattering(compressed.scatter, "fp32", event=True, what=2, later=True), 48, 1 << 10),
     "scatter, float64": (*scattering(compressed.scatter, "fp64", event=False, what=2), 64, 1 << 10),
     "scatter, bfloat16": (*scattering(compressed.scatter, "bf16", event=False, what=2), 48, 1 << 10),
     "scatter, float16": (*scattering(compressed.scatter, "fp16", event=False, what=2), 48, 1 << 10),
@@ -114,7 +115,7 @@ TABLE = {
 CALLED = frozenset(("add_up", "total", "exponent_of", "two_to", "span", "arrive", "terms"))  # by kernels
 INTEGERS = frozenset(
     ("n", "m", "nse", "width", "columns", "share", "lines", "size", "period", "positions", "span", "chunks", "hole", "programs", "room")
-) | {"blocks", "slots", "kept", "words", "capacity", "parts"}
+) | {"blocks", "slots", "kept", "words", "capacity", "parts", "slot", "offset"}
 WORDS = frozenset(("seed", "table", "basis"))  # uint32
 
 

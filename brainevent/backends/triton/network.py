@@ -31,7 +31,6 @@ for _operation, _class, _run in (
     ("draw_counts", object, plain.draw_counts_xla),
     ("collect", object, plain.collect_xla),
     ("remember", object, plain.remember_xla),
-    ("enqueue", Compressed, plain.enqueue_xla),
     ("enqueue", JITConnectivity, drawn.enqueue_drawn),
     ("arrive", Compressed, plain.arrive_xla),
     ("deposit", object, plain.deposit_xla),

@@ -1,10 +1,12 @@
 """The triton backend of the stored formats: which kernel serves which product, and how many programs run it."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
+from ...core.path_choice import TAKEN
 from ...core.table import is_scalar
 from ...formats.compressed import Compressed
 from ...formats.coo import COO
@@ -66,17 +68,34 @@ def propagate_lines(A, x, *, dtype, transpose, event, batched):
         outs = [jax.ShapeDtypeStruct((b, m, k), dtype)]
         (out,) = call(lines.gather, outs, v, weights, starts, ids, m, n, nse, width, k, programs=m * groups, **same)
     else:
-        block = 32 if n <= 1 << 14 else 128
-        share = min(MOST_PARTS, max(1, blocks(nse // max(n, 1), tile["T"])))
-
-        def run(out, tops, **passed):
-            operands = v, weights, starts, ids, ids if tops is None else tops, n, m, nse, width, k, share
-            return call(
-                lines.scatter, [out], *operands, programs=blocks(n, block) * share * groups, zeroed=(0,), B=block, **same, **passed
-            )[0]
-
+        run = functools.partial(_scatter, (v, weights, starts, ids), (n, m, nse, width, k), groups, None, same)
         out = scattered(run, (b, m, k), dtype, nse if n else 0, counts=event and homo)
     return A.or_nan(out.reshape(_result(x, m, batched)))
+
+
+def _scatter(arrays, sizes, groups, later, constants, out, tops, **passed):
+    """A pass of a scatter, as `passes.scattered` takes one; `later` has the delays, the step, slots, their size, and the offset in one."""
+    n, _, nse, *_ = sizes
+    block, ids = 32 if n <= 1 << 14 else 128, arrays[3]
+    share = min(MOST_PARTS, max(1, blocks(nse // max(n, 1), constants["T"])))
+    operands = *arrays, ids if tops is None else tops, *sizes, share, *(later or (ids, ids, 1, 0, 0))
+    options = constants | passed | {"LATER": later is not None, "B": block}
+    return call(lines.scatter, [out], *operands, programs=blocks(n, block) * share * groups, zeroed=(0,), **options)[0]
+
+
+@kernel("enqueue", Compressed)
+def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
+    """From the lines that spiked, each synapse into the slot of its delay."""
+    x = spikes[window[0] : window[1]]
+    event, v = x.dtype == bool, _operand(x, ring.dtype, False)
+    weights, homo = _weights(A, v)
+    starts, ids, width = _structure(A)
+    constants = {"EVENT": event, "HOMO": homo, "FIXED": A.indices.ndim == 2} | _tile(1)
+    later = delays.steps, place.reshape(1), *ring.shape, window[2]
+    run = functools.partial(_scatter, (v, weights, starts, ids), (v.shape[1], A.shape[1], A.nse, width, 1), 1, later, constants)
+    sums = scattered(run, ring.shape, ring.dtype, A.nse, counts=event and homo)
+    sums = sums * A.data.reshape(()) if homo else sums
+    return A.or_nan(ring + sums), counts.at[TAKEN.index("event")].add(1)
 
 
 @kernel("correlate", Compressed)

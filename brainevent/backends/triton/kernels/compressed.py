@@ -48,10 +48,16 @@ def scatter(
     width,
     columns,
     share,
+    delays,
+    due,
+    slots,
+    slot,
+    offset,
     out,
     EVENT: tl.constexpr,
     HOMO: tl.constexpr,
     FIXED: tl.constexpr,
+    LATER: tl.constexpr,
     PASS: tl.constexpr,
     SHIFT: tl.constexpr,
     WORDS: tl.constexpr,
@@ -62,7 +68,8 @@ def scatter(
     """A pass over the synapses of the lines whose operand is not zero.
 
     A program takes a block of B lines, and of each every `share`-th run of T synapses. `out` is what the pass writes: counts, the
-    exponents `tops`, or the sums.
+    exponents `tops`, or the sums; if they come LATER, in a ring of as many `slots` of `slot` places, in which the targets are those from
+    `offset` on: that of the step `due` and the delay of the synapse.
     """
     pid = tl.program_id(0)
     block, pid = pid % tl.cdiv(n, B), pid // tl.cdiv(n, B)
@@ -82,7 +89,11 @@ def scatter(
             j = start + tl.arange(0, T)
             to = tl.load(ids + j, mask=j < last, other=-1)
             good = ((j < last) & (to >= 0) & (to < m))[:, None] & sends[None, :]
-            place = (batch * m + to)[:, None] * columns + c[None, :]
+            at = to
+            if LATER:
+                step = tl.load(due) + tl.load(delays + j, mask=j < last, other=0).to(tl.int32)
+                at = (step & (slots - 1)) * slot + offset + to
+            place = (batch * m + at)[:, None] * columns + c[None, :]
             if EVENT:
                 term = tl.full([T, C], 1.0, tl.float64)
             else:
