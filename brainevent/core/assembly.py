@@ -28,8 +28,7 @@ def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights
 
 
 def _on_host(operation: str, dtype):
-    """The kernel of the backend that is asked for by name if it puts networks together, as one of a GPU does not."""
-    try:
-        return table.choose(operation, object, "cpu", table.requested(), dtype).run
-    except table.BackendError:
-        return table.choose(operation, object, "cpu", None, dtype).run
+    """A kernel of the backend that is asked for by name, unless that serves no CPU: then whatever serves it."""
+    name = table.requested()
+    serves = name is None or "cpu" in table.BACKENDS[name]
+    return table.choose(operation, object, "cpu", name if serves else None, dtype).run

@@ -97,7 +97,7 @@ TABLE = {
                 "WEIGHTS": drawn > 1,
                 "NB": 64,
             },
-            2048 // WARPS[block] // (1 if one else 2),  # so that a program of so many warps fits on a multiprocessor
+            min(136, 2048 // WARPS[block] // (1 if one else 2)),  # so that a program of so many warps fits on a multiprocessor
             16 << 10,
         )
         for channels, jumps, delays, shared, one, drives, drawn in (
@@ -141,7 +141,11 @@ def compiled(kernel, types, constants, capability: int):
 def test_every_kernel_compiles_within_its_bounds(name, capability):
     kernel, types, constants, most_registers, most_shared = TABLE[name]
     registers, spilled, shared = compiled(kernel, types, constants, capability)
-    assert registers <= most_registers and shared <= most_shared and spilled <= 128, (registers, spilled, shared)
+    assert registers <= most_registers and shared <= most_shared and spilled <= (128 if constants.get("DRAWN") else 64), (
+        registers,
+        spilled,
+        shared,
+    )
 
 
 def test_every_kernel_is_in_the_table():

@@ -19,7 +19,7 @@ from .kernels.steps import run_steps as many_steps
 
 WARPS = dict(zip(BLOCKS, (4, 16, 16)))  # of a program of `run_steps`, by the size of its blocks; twice as many where it has several
 PART = dict(zip(BLOCKS, (256, 1024, 1024)))  # synapses of one row that it delivers at a time, where rows are shared out
-MOST_BLOCKS = 64  # of four random words, that a program draws at once
+MOST_WORDS = 64  # blocks of four random words, that a program draws at once
 LISTING = 4096  # programs that list spikes
 TILE = 512  # synapses that a program delivers at a time, of several rows
 
@@ -93,7 +93,7 @@ def run_steps(layout, model, line, current, keys, when, rows):
         ALL=layout.all_drives,
         DRAWN=layout.drawn,
         WEIGHTS=layout.drawn_weights,
-        NB=power_of_two(layout.words, MOST_BLOCKS),
+        NB=power_of_two(layout.words, MOST_WORDS),
         B=layout.block,
         R=max(1, TILE // length),
         T=length,
