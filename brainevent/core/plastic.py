@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .updates import Arrivals, _choose, arrived
+from .updates import Arrivals, _choose, arrived, chosen_for
 
 
 class Resources(NamedTuple):
@@ -138,9 +138,11 @@ def learn(
     Returns:
       The new values.
     """
-    run, first, values = _choose("learn", A, values[0].dtype), None, tuple(jnp.asarray(value) for value in values)
+    first, values = None, tuple(jnp.asarray(value) for value in values)
+    late, dtype = isinstance(spikes, Arrivals), values[0].dtype
+    run = chosen_for(spikes, "learn", A, dtype) if late else _choose("learn", A, dtype)
     shared = tuple(jnp.asarray(number, values[0].dtype) for number in shared)
-    if isinstance(spikes, Arrivals):
+    if late:
         first, spikes = spikes.first, spikes._replace(first=None)
     return _learn(run, rule, axis, first, A, values, spikes, own, other, shared, places, past, readers)
 

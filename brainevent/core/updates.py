@@ -16,7 +16,11 @@ from .operator import propagate
 
 
 def _choose(operation, A=None, dtype=np.float32):
-    return table.choose(operation, type(A) if A is not None else object, table.current_platform(), table.requested(A), dtype).run
+    return _by(table.requested(A), operation, A, dtype)
+
+
+def _by(backend: str | None, operation, A, dtype):
+    return table.choose(operation, type(A) if A is not None else object, table.current_platform(), backend, dtype).run
 
 
 LISTED_WORDS = 32  # of 32 spikes, that are listed together
@@ -193,11 +197,12 @@ def add_arriving(target, A, spikes, decay, window):
 class Delays(NamedTuple):
     """The delay of every synapse of a connectivity by row, in the order of its weights; they ascend within a row.
 
-    steps: uint8 or uint16 (nse,). tally: int32 (longest + 2,), `tally[d]` being how many synapses have a delay below d.
+    steps: uint8 or uint16 (nse,). tally: int32 (longest + 2,), `tally[d]` being how many synapses have a delay below d; None where they
+    are in no order, which only `arrive` and `learn` take, and look at every synapse.
     """
 
     steps: jax.Array
-    tally: jax.Array
+    tally: jax.Array | None
 
 
 class DrawnDelays(NamedTuple):
@@ -237,8 +242,7 @@ def _enqueue_jvp(run, window, primals, tangents):
     def plain(ring, A, spikes):
         if isinstance(delays, Delays):
             return add_later(ring, A, delays, spikes, place, window)
-        walked = table.choose("enqueue", type(A), table.current_platform(), "xla", ring.dtype).run
-        return ring + walked(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
+        return ring + _by("xla", "enqueue", A, ring.dtype)(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
 
     tangent = jax.jvp(plain, (ring, A, spikes), (tangents[0], tangents[2], tangents[4]))[1]
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
@@ -266,6 +270,11 @@ class Arrivals(NamedTuple):
     place: Any
 
 
+def chosen_for(arrivals: Arrivals, operation, A, dtype):
+    """The kernel of an operation on what arrives: that of plain XLA where delays are in no order."""
+    return _by("xla" if arrivals.delays.tally is None else table.requested(A), operation, A, dtype)
+
+
 def arrive(target, counts, A, arrivals: Arrivals, *, decay=None, window):
     """`deposit` for spikes that arrive over synapses with delays of their own, with the weights that these have now.
 
@@ -277,7 +286,8 @@ def arrive(target, counts, A, arrivals: Arrivals, *, decay=None, window):
     Returns:
       `(target, counts)`.
     """
-    return _arrive(_choose("arrive", A, target.dtype), arrivals.first, window, target, counts, A, arrivals._replace(first=None), decay)
+    run = chosen_for(arrivals, "arrive", A, target.dtype)
+    return _arrive(run, arrivals.first, window, target, counts, A, arrivals._replace(first=None), decay)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

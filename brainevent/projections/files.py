@@ -95,9 +95,9 @@ def load_state(net, path) -> None:
         for name, value in own.items():
             _check(path, f"{label}.{name}", populations[label][name], value)
     for key, value in tree["kept"].items():
-        if key.startswith("launch."):
-            continue  # of how it was run, and not of the network
-        if key.startswith(("due.", "ring.")) and key in kept:
+        if key.startswith(("launch.", "late")):
+            continue  # of how it was run, and not of the network; of delays that were changed
+        if (key.startswith(("due.", "ring.")) or ".past." in key) and key in kept:
             continue  # as long as the delays that they were made for
         _check(path, key, kept.get(key), value)
     net.take_states(populations, kept, [arrays[f"counts/{index}"] for index in range(len(net.projections))])

@@ -21,6 +21,18 @@ def check_delay(projection, delay: Delay):
         raise ValueError(f'{delay.what} is one a synapse, which format="{word}" cannot hold: use format="csr", or one a pre neuron')
 
 
+def check_running(projection, delay: Delay):
+    """Raise if a delay that is set in a network that has run would make plasticity keep its states in another manner."""
+    plasticity = projection.plasticity
+    if plasticity is None or delay.each == projection.each_delayed or not (plasticity.learns or plasticity.merges):
+        return
+    here, there = ("one a synapse", "one, or one a pre neuron")[:: 1 if projection.each_delayed else -1]
+    raise ValueError(
+        f"{delay.what} is {there}, but was {here} until now, and what {type(plasticity).__name__} knows of past spikes is kept by that: "
+        "call net.reset() first"
+    )
+
+
 def check_continuous(projection):
     """Raise if synapses that act without spikes are to have what only spikes have, or a neuron without V at an end."""
     if not projection.synapse.continuous:

@@ -175,6 +175,7 @@ class Network(NetworkStates):
             first = self.first_step
             external.warn_of_coarse_time((first + n_steps) * self._dt, self._dt)
             self._keep_noise(external)
+            self._forget_arrived()
             if n_steps >= FEW_STEPS:
                 warn_of_silence(self.projections, self.drives, external.populations)
             chunks = self._run_chunks(external, recorder, backend, first=first, n_steps=n_steps, dt=self._dt, progress=progress)

@@ -14,11 +14,13 @@ from ..formats.jit_connectivity import JITConnectivity
 from .building import check_own, delivery_of, generator, warn_of_odd_strength
 from .clock import step_of
 from .files import load_state, save_state
+from .fits import check_running
 from .guards import deep_copy, one_thread, refuse_fork, transfers
+from .late import arrived_keys, late_delays, moved_ring, under_way
 from .parameters import with_unit
 from .population import Population, plain_state
 from .projection import Projection
-from .schedule import Schedule, moved
+from .schedule import Schedule
 from .units import check_sign, scalar
 
 
@@ -49,10 +51,11 @@ class NetworkStates(brainstate.nn.Module):
         """The states of the plasticity of a projection, by name."""
         return {name: state.value for name, state in self.schedule.plastic(projection, self._states).items()}
 
-    def reorder_weights(self, projection, order):
-        """Store the weights of a projection that learns in another order of its synapses."""
-        key = self.schedule.plastic_key(projection, "w")
-        self._keep({key: self._states[key].value[order]})
+    def reorder_synapses(self, projection, order):
+        """Store what each synapse of a projection has in another order of them."""
+        keys = [self.schedule.plastic_key(projection, name) for name in projection.plasticity.of_synapses(projection)]
+        keys += late_delays(self.schedule, projection, self._states)
+        self._keep({key: self._states[key].value[order] for key in keys})
 
     def plastic_state(self, projection, name: str) -> brainstate.State:
         """A state of the plasticity of a projection."""
@@ -77,19 +80,14 @@ class NetworkStates(brainstate.nn.Module):
         """Take over the delay that was set on a projection. Spikes that are under way, of all projections of that population, become the
         input that is due at their targets, and arrive when they were to.
         """
-        plastic = [p.name for p in self.projections if p.plasticity is not None and p.pre.population is projection.pre.population]
-        if plastic and self._dt is not None and self.first_step:
-            raise ValueError(
-                f"{projection.name}: its delay cannot change while spikes of {projection.pre.population.label} are under way to "
-                f"{plastic[0]}, which is plastic: call net.reset() first"
-            )
         with transfers():
             delay = projection.fitting(delay)
             if self._dt is not None:
                 delay.check_step(self._dt)
             if self._dt is not None and self.first_step:
+                check_running(projection, delay)
                 kept = {key: state.value for key, state in self._states.items()}
-                self._keep(self.schedule.under_way(kept, self._matrices, projection.pre.population, self.first_step))
+                self._keep(under_way(self.schedule, kept, self._matrices, projection, self.first_step))
             projection.take_delay(delay, self._dt)
             self._renew(projection)
             for key, ring in (self.schedule.rings() if self._dt is not None else {}).items():
@@ -103,6 +101,11 @@ class NetworkStates(brainstate.nn.Module):
         for key in [key for key in self._states if key.startswith("launch.")]:
             del self._states[key]
 
+    def _forget_arrived(self):
+        """Let go of spikes by earlier delays that have all arrived."""
+        for key in arrived_keys({key: state.value for key, state in self._states.items()}):
+            del self._states[key]
+
     def _grown(self, key, ring):
         """A ring that holds what the one of that name does, and is at least as large as the one given."""
         if key not in self._states:
@@ -111,7 +114,7 @@ class NetworkStates(brainstate.nn.Module):
         if now.shape[0] >= ring.shape[0]:
             return now
         first = self.first_step
-        return moved(now, ring.shape[0], first if key.startswith("due.") else first - now.shape[0])
+        return moved_ring(now, ring.shape[0], first if key.startswith("due.") else first - now.shape[0])
 
     def nbytes(self, projection) -> int:
         """Bytes that the synapses of a projection take, with the copy grouped by target and the states of plasticity where there are; 0 if
@@ -137,7 +140,7 @@ class NetworkStates(brainstate.nn.Module):
         for population in self.populations:
             population.set_states(population.initial(generator(self.seed, "initial", population.label)))
         self._keep(self.schedule.initial())
-        for key in [key for key in self._states if key.startswith(("input.", "launch."))]:
+        for key in [key for key in self._states if key.startswith(("input.", "launch.", "late"))]:
             del self._states[key]
         if self._dt is not None:
             rings = self.schedule.rings()

@@ -1,16 +1,16 @@
 """`Schedule`: the order of everything in one step, as a function of a tree of plain arrays."""
 
-from typing import Any
+import functools
 
 import jax.numpy as jnp
 import numpy as np
 
-from .. import EventArray
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
 from ..core.updates import Arrivals, arrive, collect, deposit, enqueue, pack, packed_size, ring_exchange
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
+from .late import take_late
 from .population import Population
 from .projection import Projection
 from .synapses.base import Synapse
@@ -88,7 +88,7 @@ class Schedule:
         """
         made = {}
         for population in self.populations:
-            longest = max((p.longest_delay(self.dt) for p in self._read_back(population)), default=0)
+            longest = max((p.longest_delay(self.dt) for p in self.read_back(population)), default=0)
             if longest:
                 made[f"ring.{population.label}"] = jnp.zeros((1 << longest.bit_length(), packed_size(population.size)), jnp.uint8)
         for projection in self.projections:
@@ -101,14 +101,14 @@ class Schedule:
                 made[key] = jnp.zeros((slots, projection.post.population.size), jnp.result_type(float))
         return made
 
-    def _read_back(self, population) -> list[Projection]:
+    def read_back(self, population) -> list[Projection]:
         """The projections from a population that deliver its spikes of some steps ago."""
         found = (p for p in self.projections if p.pre.population is population)
         return [p for p in found if not p.due_later and not p.synapse.continuous]
 
     def _delays(self, population) -> tuple[int, ...]:
         """The distinct delays, in steps and above none, of the projections from a population that have one each."""
-        steps = {p.delay_steps(self.dt) for p in self._read_back(population) if p.one_delay}
+        steps = {p.delay_steps(self.dt) for p in self.read_back(population) if p.one_delay}
         return tuple(sorted(steps - {0}))
 
     def due_key(self, part) -> str:
@@ -119,30 +119,6 @@ class Schedule:
     def due_keys(self) -> set[str]:
         """The keys of the rings of due input that there are because synapses have delays of their own."""
         return {self.due_key(projection) for projection in self.projections if projection.due_later}
-
-    def under_way(self, kept: dict, matrices: list, population: Population, step: int) -> dict:
-        """What the spikes of a population that are under way before a step will deliver, as rings of due input; and its own ring, empty.
-
-        Args:
-          kept: the network's own states. matrices: as for `advance`.
-        """
-        key = f"ring.{population.label}"
-        if key not in kept:
-            return {}
-        slots = kept[key].shape[0]
-        bits = np.unpackbits(np.asarray(kept[key]), axis=1, count=population.size, bitorder="little").astype(bool)
-        made: dict[str, Any] = {key: jnp.zeros_like(kept[key])}
-        for projection in self._read_back(population):
-            pre, post, matrix = projection.pre, projection.post, matrices[self.projections.index(projection)].matrix
-            steps = np.broadcast_to(projection.delay_steps(self.dt), pre.size)
-            due, size = self.due_key(projection), post.population.size
-            ring = made.get(due, kept.get(due, jnp.zeros((slots, size), jnp.result_type(float))))
-            ring = moved(ring, max(slots, ring.shape[0]), step)
-            for ahead in range(int(steps.max(initial=0))):
-                spikes = bits[(step + ahead - steps) % slots, np.arange(pre.start, pre.stop)] & (steps > ahead)
-                ring = ring.at[(step + ahead) % ring.shape[0], post.start : post.stop].add(EventArray(spikes) @ matrix)
-            made[due] = ring
-        return made
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
@@ -175,7 +151,7 @@ class _Step:
         self.jumps: dict = {}
         self.factors: dict = {}
         self.plastic = {i: schedule.plastic(p, self.kept) for i, p in enumerate(schedule.projections) if p.plasticity is not None}
-        self.arrived: dict = {}
+        self.arrived: dict[int, list] = {i: [] for i in self.plastic}
 
     def integrate(self, external, values, matrices):
         """Every population with the synapses of t_n; thresholds and resets are part of the models."""
@@ -216,35 +192,46 @@ class _Step:
 
     def deliver(self, matrices):
         """Add the spikes that are due to the synapses, or to the jumps of V."""
+        for index, state in self.plastic.items():
+            self.plastic[index] = self.schedule.projections[index].plasticity.advance(state, matrices[index].plastic)
         due = self._due()
         self._deliver_later(matrices)
         for index, projection in enumerate(self.schedule.projections):
-            if projection.due_later or projection.synapse.continuous:
-                continue
-            if projection.each_delayed:
-                self._deliver_arrivals(index, projection, matrices[index])
-                continue
-            pre = projection.pre
-            spikes = (
-                due[pre.population.label, projection.delay_steps(self.clock.dt)] if projection.one_delay else self._due_each(projection)
-            )
-            matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
-            target, self.kept[f"paths{index}"] = deposit(
-                self._target(projection),
-                self.kept[f"paths{index}"],
-                matrix,
-                matrices[index].mirror,
-                spikes,
-                decay=self._decay_of(projection),
-                window=window,
-                path=projection.path,
-            )
-            self._put(projection, target)
+            for spikes in self._arriving(projection, matrices[index].delays, due):
+                if isinstance(spikes, Arrivals):
+                    self._deliver_arrivals(index, projection, matrices[index], spikes)
+                else:
+                    self._deliver_spikes(index, projection, matrices[index], spikes)
         for (i, name), factor in self.factors.items():  # states that no projection delivered to
             self.synapses[i] = {**self.synapses[i], name: self.synapses[i][name] * jnp.asarray(factor, self.synapses[i][name].dtype)}
         for drive, words in zip(self.schedule.drives, self.schedule.drive_keys):
             arriving = drive.weight * drive.counts(self.clock.key(words), self.clock)
             self._put(drive, self._target(drive).at[drive.post.start : drive.post.stop].add(arriving))
+
+    def _arriving(self, projection, delays, due) -> list:
+        """The spikes that arrive over the synapses of a projection, those first that are under way by an earlier delay: bool (population,),
+        or `Arrivals`; as a rule in one.
+        """
+        if projection.synapse.continuous:
+            return []
+        found = take_late(self.schedule, projection, self.kept, delays, self.clock.place)
+        if projection.due_later:
+            return found
+        if projection.each_delayed:
+            return [*found, self._arrivals(projection, delays)]
+        one = projection.one_delay
+        label, steps = projection.pre.population.label, projection.delay_steps(self.clock.dt)
+        found.append(due[label, steps] if one else self._due_each(projection))
+        merges = projection.plasticity is not None and projection.plasticity.merges
+        return [functools.reduce(jnp.logical_or, found)] if merges else found
+
+    def _deliver_spikes(self, index, projection, delivery, spikes):
+        """Add the spikes that arrive, bool (population,)."""
+        matrix, spikes, window = self._transmitted(index, projection, delivery, spikes)
+        counts, decay = self.kept[f"paths{index}"], self._decay_of(projection)
+        options = {"decay": decay, "window": window, "path": projection.path}
+        target, self.kept[f"paths{index}"] = deposit(self._target(projection), counts, matrix, delivery.mirror, spikes, **options)
+        self._put(projection, target)
 
     def _deliver_later(self, matrices):
         """Put what this step's spikes will deliver where every synapse has a delay of its own, and take what is due now."""
@@ -262,20 +249,22 @@ class _Step:
                 target, self.kept[key] = collect(self._target(part), self.kept[key], self.clock.place, decay=decay)
                 self._put(part, target)
 
-    def _deliver_arrivals(self, index, projection, delivery):
-        """Add the spikes that arrive over synapses with delays of their own and weights that learn."""
-        pre, post, label = projection.pre, projection.post, projection.pre.population.label
+    def _arrivals(self, projection, delays) -> Arrivals:
+        """The spikes that arrive over synapses with delays of their own and weights that learn."""
+        pre, label = projection.pre, projection.pre.population.label
         bits = self.kept.get(f"ring.{label}")
         bits = pack(self.spikes[label])[None] if bits is None else bits  # all delays round to none
-        arrivals = Arrivals(self.spikes[label][pre.start : pre.stop], delivery.delays, bits, pre.start, self.clock.place)
-        self.plastic[index], matrix, self.arrived[index] = projection.plasticity.transmit(
+        return Arrivals(self.spikes[label][pre.start : pre.stop], delays, bits, pre.start, self.clock.place)
+
+    def _deliver_arrivals(self, index, projection, delivery, arrivals):
+        """Add the spikes that arrive over synapses with delays of their own and weights that learn."""
+        self.arrived[index].append(arrivals)
+        self.plastic[index], matrix, arrivals = projection.plasticity.transmit(
             self.plastic[index], delivery.plastic, delivery.matrix, arrivals, self.clock.place
         )
         counts, decay = self.kept[f"paths{index}"], self._decay_of(projection)
-        window = post.start, post.stop
-        target, self.kept[f"paths{index}"] = arrive(
-            self._target(projection), counts, matrix, self.arrived[index], decay=decay, window=window
-        )
+        window = projection.post.start, projection.post.stop
+        target, self.kept[f"paths{index}"] = arrive(self._target(projection), counts, matrix, arrivals, decay=decay, window=window)
         self._put(projection, target)
 
     def _transmitted(self, index, projection, delivery, spikes):
@@ -283,9 +272,10 @@ class _Step:
         pre, post = projection.pre, projection.post
         if projection.plasticity is None:
             return delivery.matrix, spikes, (pre.start, pre.stop, post.start, post.stop)
-        self.arrived[index] = spikes[pre.start : pre.stop]
+        spikes = spikes[pre.start : pre.stop]
+        self.arrived[index].append(spikes)
         self.plastic[index], matrix, sent = projection.plasticity.transmit(
-            self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], self.clock.place
+            self.plastic[index], delivery.plastic, delivery.matrix, spikes, self.clock.place
         )
         return matrix, sent, (0, pre.size, post.start, post.stop)
 
@@ -299,7 +289,7 @@ class _Step:
                 signal = projection.plasticity.signal
                 signal = None if signal is None else self.spikes[signal.population.label][signal.start : signal.stop]
                 self.plastic[index] = projection.plasticity.learn(
-                    self.plastic[index], delivery.plastic, delivery.matrix, self.arrived[index], post, readers, self.clock.dt, signal
+                    self.plastic[index], delivery.plastic, delivery.matrix, tuple(self.arrived[index]), post, readers, self.clock.dt, signal
                 )
 
     def _decay_of(self, part):
@@ -355,9 +345,3 @@ class _Step:
         for i, state in self.plastic.items():
             self.kept |= {f"plastic{i}.{name}": value for name, value in state.items()}
         return {"populations": self.neurons, "kept": self.kept}
-
-
-def moved(ring, slots: int, step: int):
-    """A ring of what is due from a step on, in more slots (a power of two)."""
-    there = step + np.arange(ring.shape[0])
-    return jnp.zeros((slots, *ring.shape[1:]), ring.dtype).at[there % slots].set(ring[there % ring.shape[0]])

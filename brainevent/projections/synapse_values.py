@@ -34,6 +34,7 @@ class SynapseValues:
     synapse: Any
     plasticity: Any
     learns: Any
+    by_synapse: Any
     network: Any
     _matrix: Any
     _delay: Delay
@@ -199,12 +200,12 @@ class SynapseValues:
             self._steps = DrawnDelays(jnp.asarray(law.outcome_table(steps)))
             return
         told, before = self._ascends_in_pairs, self._matrix
-        moves = not told or (self.learns and self.network is not None)
+        moves = not told or (self.by_synapse and self.network is not None)
         self._matrix, self._steps, order = by_delay(before, self.stored(steps), ties=told, placed_from=moves)
         if not told:
             self._order.follow(before, order)
-        if self.learns and self.network is not None:
-            self.network.reorder_weights(self, order)
+        if self.by_synapse and self.network is not None:
+            self.network.reorder_synapses(self, order)
 
     @property
     def delays(self) -> Delays | DrawnDelays | None:

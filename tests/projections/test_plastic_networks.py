@@ -615,18 +615,6 @@ def test_a_rule_that_is_no_function_of_numbers_says_so():
         Network(projection_of(plasticity=rule)).run(1 * u.ms, dt=DT * u.ms)
 
 
-def test_delays_stay_while_spikes_are_under_way():
-    projection, net = plastic_network(delay=1 * u.ms)
-    projection.delay = 2 * u.ms
-    net.run(1 * u.ms, progress=False)
-    with pytest.raises(ValueError, match=r"which is plastic: call net.reset\(\) first"):
-        projection.delay = 3 * u.ms
-    net.reset()
-    projection.delay = 3 * u.ms
-    assert projection.delay == 3 * u.ms
-    net.run(1 * u.ms, progress=False)
-
-
 def test_weights_stay_with_their_synapses_whatever_the_delay():
     """Delays of one a synapse sort the synapses anew, before and after the time step is known."""
     row, col, w = pairs()

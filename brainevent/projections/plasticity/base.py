@@ -1,7 +1,7 @@
 """The base of plasticity: what happens to the spikes and weights of a projection before and after a delivery."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 from ..parameters import Parameters
 
@@ -11,6 +11,7 @@ class Plasticity(Parameters, abc.ABC):
 
     signal: Any = None  # a view of a population whose spikes reach all synapses at once
     learns = False  # whether weights change, so that each synapse has one of its own, kept among the states of the network
+    merges: ClassVar[bool] = False  # whether two spikes of a neuron that arrive in one step do what one does
 
     @abc.abstractmethod
     def by_synapse(self, projection) -> bool:
@@ -31,6 +32,14 @@ class Plasticity(Parameters, abc.ABC):
         """More states at rest, that depend on the longest of the delays that synapses have each, in steps."""
         return {}
 
+    def of_synapses(self, projection) -> tuple[str, ...]:
+        """The names of the states that every synapse has."""
+        return ()
+
+    def advance(self, state: dict, operands) -> dict:
+        """The state of a projection as a whole a step later, before any spike arrives."""
+        return state
+
     def transmit(self, state: dict, operands, matrix, spikes, place) -> tuple[dict, Any, Any]:
         """What spikes that arrive, or are sent on their way, deliver.
 
@@ -45,12 +54,12 @@ class Plasticity(Parameters, abc.ABC):
         """
         return state, matrix, spikes
 
-    def learn(self, state: dict, operands, matrix, pre, post, readers: tuple, dt: float, signal) -> dict:
+    def learn(self, state: dict, operands, matrix, pre: tuple, post, readers: tuple, dt: float, signal) -> dict:
         """The state at the end of a step.
 
         Args:
           state, operands, matrix: as in `transmit`, which came before.
-          pre: the spikes that have arrived, as in `transmit`.
+          pre: the spikes that have arrived, each as in `transmit`: more than one only while spikes are under way by an earlier delay.
           post: those of the post neurons, bool (n_post,).
           readers: what the delivery computed; as in `core.plastic.learn`.
           dt: in ms.

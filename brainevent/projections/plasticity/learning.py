@@ -91,6 +91,9 @@ class Learning(Plasticity):
     def by_synapse(self, projection):
         return True
 
+    def of_synapses(self, projection):
+        return self.values
+
     def check(self, projection):
         for name in ("w_min", "w_max"):
             value = getattr(self, name)
@@ -130,17 +133,20 @@ class Learning(Plasticity):
             for side, traces in zip(("pre", "post"), self.traces())
         ]
         state = state | {key: state[key] * factor for side in factors for key, factor in side.items()}
-        late = isinstance(pre, Arrivals)
-        jumped = self._jumped(state, factors[0], pre.spikes if late else pre)
-        rings = {f"past{key[3:]}": value for key, value in jumped.items()} if late else {}
-        rings = {key: remember(state[key], value, pre.place) for key, value in rings.items()}
-        before, after = (tuple(rings.values()),) * 2 if late else ([state[key] for key in factors[0]], jumped.values())
-        fades, past = (tuple(factors[0].values()), Past(steps, pre.place)) if late else ((), None)
-        own, rows = tuple(state[key] for key in factors[1]), matrix.replace(data=None)
-        state |= self.changed(state, OnSpike(self, 0, fades), rows, pre, tuple(before), own, axis=0, readers=readers)
-        state |= jumped | rings
-        options = {"axis": 1, "places": places, "past": past, "readers": readers}
-        state |= self.changed(state, OnSpike(self, 1), columns, post, own, tuple(after), **options)
+        now, past, fades = pre[-1], None, ()
+        if isinstance(now, Arrivals):  # every synapse sees its pre neuron as it was when what arrives was sent
+            state |= self._jumped(state, factors[0], now.spikes)
+            state |= {f"past{key[3:]}": remember(state[f"past{key[3:]}"], state[key], now.place) for key in factors[0]}
+            past, fades = Past(steps, now.place), tuple(factors[0].values())
+        seen = [key if past is None else f"past{key[3:]}" for key in factors[0]]
+        ys, rows = tuple(state[key] for key in factors[1]), matrix.replace(data=None)
+        for spikes in pre:
+            xs = tuple(state[key] for key in seen)
+            state |= self.changed(state, OnSpike(self, 0, fades), rows, spikes, xs, ys, axis=0, readers=readers)
+            if past is None:
+                state |= self._jumped(state, factors[0], spikes)
+        xs, options = tuple(state[key] for key in seen), {"axis": 1, "places": places, "past": past, "readers": readers}
+        state |= self.changed(state, OnSpike(self, 1), columns, post, ys, xs, **options)
         return state | self._jumped(state, factors[1], post)
 
     def changed(self, state: dict, rule, A, spikes, own: tuple, other: tuple, **options) -> dict:

@@ -99,12 +99,14 @@ class RewardSTDP(PairSTDP):
         step = np.exp(-dt * fast), -fast * np.expm1(-dt * both) / both, -baseline * np.expm1(-dt * slow) / slow, dt * slow
         return *super().operands(projection, dt), PerStep(*(jnp.asarray(number, jnp.result_type(float)) for number in step))
 
-    def transmit(self, state, operands, matrix, spikes, place):
+    def advance(self, state, operands):
         step = operands[3]
         G = state["G"] + jnp.exp(-state["since"] * step.rate) * (state["D"] * step.rewarded - step.baseline)
         state = state | {"G": G, "D": state["D"] * step.fade, "since": state["since"] + 1}
-        state |= {"scale": jnp.exp(state["since"] * step.rate)}
-        state |= self.changed(state, Looked(self), matrix.replace(data=None), spikes, (), (), axis=0)
+        return state | {"scale": jnp.exp(state["since"] * step.rate)}
+
+    def transmit(self, state, operands, matrix, spikes, place):
+        state = state | self.changed(state, Looked(self), matrix.replace(data=None), spikes, (), (), axis=0)
         return super().transmit(state, operands, matrix, spikes, place)
 
     def learn(self, state, operands, matrix, pre, post, readers, dt, signal):

@@ -63,6 +63,9 @@ class TsodyksMarkram(Plasticity):
     def by_synapse(self, projection):
         return any(self._one_a_synapse(self._numbers(name), projection) for name in UNITS)
 
+    def of_synapses(self, projection):
+        return ("used", "left", "sent") if self.by_synapse(projection) else ()
+
     @staticmethod
     def _one_a_synapse(number, projection) -> bool:
         return number.ndim == 1 and (number.size != projection.pre.size or number.size == projection.n_stored)

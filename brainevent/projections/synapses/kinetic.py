@@ -1,7 +1,7 @@
 """`AMPA`, `GABAa`, `KineticNMDA`: receptors that bind transmitter while a pulse of it lasts, and so saturate."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import brainunit as u
 import jax.numpy as jnp
@@ -71,6 +71,7 @@ class _Kinetic(TimedSynapse):
 class Binding(Plasticity):
     """What the receptors of a kinetic synapse bind: r of each pre neuron, and how long its pulse lasts yet."""
 
+    merges: ClassVar[bool] = True
     synapse: _Kinetic
 
     def by_synapse(self, projection):
