@@ -18,23 +18,49 @@ MOST_WORKERS = 8
 MOST_PAGES = 2**31 // os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # 2 GB, that a process may keep from suite to suite
 
 
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="run every row of every table, as CI does: those too that are like others")
+
+
+def named(config) -> bool:
+    """Whether files or tests are named."""
+    return any(".py" in argument for argument in config.args)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """A process for each core, unless `-n` says otherwise, a debugger is asked for, or files or tests are named."""
     if "PYTEST_XDIST_WORKER" in os.environ:  # one of those processes, which must start no others
         return
     option = config.option
-    named = any(".py" in argument for argument in config.invocation_params.args)
     if config.pluginmanager.hasplugin("xdist") and not option.usepdb and not option.collectonly:
-        if option.numprocesses is None and not named:
+        if option.numprocesses is None and not named(config):
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             option.numprocesses = min(cores, MOST_WORKERS)
         if option.numprocesses and option.dist == "no":
             option.dist = "worksteal"  # some tests take half a minute: whoever is done takes from the others
 
 
+def pytest_collection_modifyitems(config, items):
+    """Rows that repeat what others try are left out, unless they are asked for."""
+    if config.option.thorough or named(config):
+        return
+    kept, left = [], []
+    for item in items:
+        (left if item.get_closest_marker("thorough") or repeats(item) else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+def repeats(item) -> bool:
+    """Whether one of the parameters of a test is a format that is like others."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(isinstance(value, str) and value in tables.REPEATED for value in parameters)
+
+
 def pytest_configure(config):
     """What XLA has compiled is kept in pytest's cache, so that the processes share it, and the next run finds it."""
+    config.addinivalue_line("markers", "thorough: left out, unless `--thorough` is given or its file is named")
     if config.pluginmanager.hasplugin("cacheprovider"):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import needs_numba
+from tables import needs_numba, thorough
 
 import brainevent
 
@@ -124,7 +124,7 @@ else:
 @pytest.mark.parametrize(
     "line, error, words, said",
     [
-        (False, "ValueError", "unknown backend 'numba'", "xla has a kernel for"),
+        pytest.param(False, "ValueError", "unknown backend 'numba'", "xla has a kernel for", marks=thorough),
         pytest.param(True, "be.BackendError", "numba cannot be imported", "numba cannot be imported", marks=needs_numba),
     ],
     ids=["folder and line", "folder only"],

@@ -142,7 +142,8 @@ class SynapseValues:
         """The delay: one time, one a pre neuron, or one a synapse in the order of `pairs`, rounded to dt once that is known; of a
         just-in-time format the distribution.
 
-        Assign any of these, or a distribution, at any time: spikes that are under way arrive when they were to.
+        Assign any of these, or a distribution, at any time: spikes that are under way arrive when they were to. Where weights learn, or
+        receptors saturate, a network that has run takes one a synapse only if that is what it had, and else after `net.reset()`.
         """
         delay = self._delay
         if not delay.each:

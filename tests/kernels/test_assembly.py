@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from tables import HERE, build, needs_numba
+from tables import HERE, build, needs_numba, thorough
 
 import brainevent as be
 from brainevent import arrays
@@ -35,7 +35,7 @@ def test_ids_ascend_in_every_line(n, dtype, backend):
 
 
 @pytest.mark.parametrize("backend", [name for name in HERE if name != "triton"])
-@pytest.mark.parametrize("longest", [3, 60, 255, 40_000])
+@pytest.mark.parametrize("longest", [3, pytest.param(60, marks=thorough), pytest.param(255, marks=thorough), 40_000])
 @pytest.mark.parametrize("ties", [False, True])
 def test_lines_are_sorted_by_their_keys(ties, longest, backend):
     """Keys, ids, weights and places go together, stable; with `ties`, keys of one id ascend before: numpy, line by line."""

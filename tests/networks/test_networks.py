@@ -9,7 +9,7 @@ import brainunit as u
 import numpy as np
 import pytest
 from scipy import integrate, optimize, special
-from tables import needs_fixed_order
+from tables import needs_fixed_order, thorough
 
 from brainevent.projections.spike_trains import intervals
 from networks import brunel, coba, command_line, cuba, microcircuit, million
@@ -166,6 +166,7 @@ def test_coba_of_drawn_synapses_is_coba():
     assert np.array_equal(times.mantissa, others.mantissa) and np.array_equal(ids, other_ids) and ids.size > 5000
 
 
+@thorough
 def test_a_hundredth_of_the_million():
     """10,000 neurons with 1,000 synapses each: the numbers of synapses are binomial, and the network is in slow irregular activity."""
     model = million.build(0.01, seed=2)
@@ -233,6 +234,7 @@ def test_a_microcircuit_that_is_none(wrong):
         microcircuit.build(**wrong)
 
 
+@thorough
 def test_the_thalamus_wakes_layer_4():
     """A volley after 700 ms: layers 4 and 6 answer at once, and the network without one does not."""
     rates = []
@@ -246,7 +248,13 @@ def test_the_thalamus_wakes_layer_4():
 
 @pytest.mark.parametrize(
     "name, words",
-    [("coba", []), ("coba", ["--format", "jit"]), ("cuba", ["--backend", "xla"]), ("brunel", ["--regime", "SR"]), ("million", [])],
+    [
+        ("coba", []),
+        pytest.param("coba", ["--format", "jit"], marks=thorough),
+        pytest.param("cuba", ["--backend", "xla"], marks=thorough),
+        ("brunel", ["--regime", "SR"]),
+        pytest.param("million", [], marks=thorough),
+    ],
 )
 def test_command_line(name, words, tmp_path):
     arguments = ["--scale", "0.002" if name == "million" else "0.1", "--duration", "20ms", "--seed", "3", *words]
@@ -258,7 +266,7 @@ def test_command_line(name, words, tmp_path):
     assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("words", [[], ["--drive", "dc", "--thalamus"]])
+@pytest.mark.parametrize("words", [pytest.param([], marks=thorough), ["--drive", "dc", "--thalamus"]])
 def test_command_line_of_the_microcircuit(words, tmp_path):
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-m", "networks.microcircuit", "--scale", "0.02", "--duration", "20ms", *words]

@@ -39,6 +39,7 @@ def outputs(path: Path):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path):
     target = tmp_path / path.name  # in a process of its own, which takes the sockets of the kernel's client along when it ends

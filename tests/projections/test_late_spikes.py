@@ -1,6 +1,7 @@
 """Delays that are set while spikes are under way to synapses that are plastic: against queues of events, synapse by synapse."""
 
 import copy
+import pathlib
 
 import brainunit as u
 import jax
@@ -26,6 +27,7 @@ from brainevent.projections import (
     TsodyksMarkram,
 )
 
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "late.npz"
 DT = 0.1
 N_PRE, N_POST, N_SYN = 12, 9, 60
 PHASES = (100, 60, 40, 300)  # steps of four runs, by four delays, of which the third comes while spikes of the first are under way yet
@@ -159,6 +161,44 @@ def test_weights_learn_from_spikes_by_the_delay_they_were_sent_with(name, kind, 
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     for found, came, tau in zip(g, (*delivered, steadily), (5, 7, 9)):
         np.testing.assert_allclose(found, conductance(came, tau), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("case", [0, 1, 2], ids=["shorter", "longer", "none"])
+def test_every_weight_of_brian2(case, backend):
+    """PairSTDP, whose delay changes with spikes under way: every weight, and the sum of what each neuron gets. (Where it is shorter now, two
+    spikes may arrive over a synapse in one step; there the second delivers, here, what the first did.)
+    """
+    data = np.load(GOLDEN)
+    before, after = data["delays"][case] * DT * u.ms
+
+    def sources(spikes, name):
+        steps, ids = np.nonzero(spikes)
+        return SpikeSource(spikes.shape[1], times=(steps + 1) * DT * u.ms, ids=ids, name=name)
+
+    def spiked(runs, population):
+        found = np.zeros((len(data["pre"]), population.size), bool)
+        for times, ids in (run.spikes(population) for run in runs):
+            found[np.rint(times.to_decimal(u.ms) / DT).astype(int) - 1, ids] = True
+        return found
+
+    with jax.enable_x64(True):
+        rule = PairSTDP(**{name: float(data[name]) * (1 if name.startswith("a_") else PAIR[name].unit) for name in PAIR})
+        pre, N = sources(data["pre"], "pre"), LIF(N_POST, R=1 * u.Mohm, tau=1 * u.ms, tau_ref=0 * u.ms, V_th=-64 * u.mV, name="N")
+        kicks = Projection(sources(data["post"][1:], "kicks"), OneToOne(weight=5 * u.mV), Delta(), N)
+        connectivity, synapse = FromPairs(data["row"], data["col"], weight=data["w"] * u.pA), Expon(tau=1e15 * u.ms)
+        learning = Projection(pre, connectivity, synapse, N, plasticity=rule, delay=before)
+        net, change = Network(learning, kicks, dt=DT * u.ms), int(data["change"])
+        record = [pre.spikes, N.spikes, learning.synapse_state()]
+        runs = [net.run(change * DT * u.ms, record=record, progress=False, backend=backend)]
+        learning.delay = after
+        runs.append(net.run((len(data["pre"]) - change) * DT * u.ms, record=record, progress=False, backend=backend))
+        got, delivered = np.asarray(learning.weight.mantissa), runs[1].state(learning.synapse_state())[-1].mantissa
+    assert np.array_equal(spiked(runs, pre), data["pre"]) and np.array_equal(spiked(runs, N), data["post"])
+    assert all(np.abs(np.asarray(data["learned"][case]) - data["w"]).max() > 1 for case in range(3))
+    np.testing.assert_allclose(got, data["learned"][case], rtol=0, atol=1e-12)
+    if before <= after:
+        np.testing.assert_allclose(delivered, np.bincount(data["col"], data["delivered"][case]), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("each", [False, True], ids=["a neuron", "a synapse"])

@@ -587,8 +587,8 @@ def test_drawn_delays_against_a_replay(weight, backend):
 def test_drawn_delays_are_set_saved_and_shown(tmp_path):
     """A change leaves under way what is; a file goes on; the summary names the distribution; many rows go to more than one thread."""
 
-    def build(n=30):
-        pre, post = Poisson(n, rate=200 * u.Hz, name="pre"), LIF(n, tau=1e12 * u.ms, **POST)
+    def build(n=30, n_post=30, rate=200):
+        pre, post = Poisson(n, rate=rate * u.Hz, name="pre"), LIF(n_post, tau=1e12 * u.ms, **POST)
         projection = Projection(pre, FixedProb(0.4, weight=0.1 * u.mV, format="jit"), Delta(), post, delay=Uniform(0 * u.ms, 2 * u.ms))
         return projection, Network(projection, seed=1, dt=DT * u.ms)
 
@@ -610,11 +610,11 @@ def test_drawn_delays_are_set_saved_and_shown(tmp_path):
     projection.delay = Exponential(1 * u.ms)
     net.run(3 * u.ms, progress=False)
     assert projection.delay == Exponential(1 * u.ms)
-    large, its = build(4000)
+    large, its = build(1000, 900, rate=800)  # 80 rows of 360 synapses a step
     its.run(2 * u.ms, progress=False)
     V = np.asarray(large.post.population.V.value.mantissa)
     with be.backend("xla"):
-        again, slow = build(4000)
+        again, slow = build(1000, 900, rate=800)
         slow.run(2 * u.ms, progress=False)
     assert V.min() > 1
     np.testing.assert_allclose(V, again.post.population.V.value.mantissa, rtol=1e-5)
