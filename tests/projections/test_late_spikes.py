@@ -166,8 +166,8 @@ def test_weights_learn_from_spikes_by_the_delay_they_were_sent_with(name, kind, 
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("case", [0, 1, 2], ids=["shorter", "longer", "none"])
 def test_every_weight_of_brian2(case, backend):
-    """PairSTDP, whose delay changes with spikes under way: every weight, and the sum of what each neuron gets. (Where it is shorter now, two
-    spikes may arrive over a synapse in one step; there the second delivers, here, what the first did.)
+    """PairSTDP, whose delay changes with spikes under way: every weight, and the sum of what each neuron gets. (Where it is shorter now,
+    two spikes may arrive over a synapse in one step; there the second delivers, here, what the first did.)
     """
     data = np.load(GOLDEN)
     before, after = data["delays"][case] * DT * u.ms
