@@ -4,15 +4,33 @@ import ctypes
 import gc
 import os
 import pathlib
+import subprocess
+import sys
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import pytest
-import tables
-from jax.experimental.xla_metadata import set_xla_metadata
+# What makes XLA compile small programs for a CPU in less than half the time, where jaxlib knows these flags; it ends the process if not
+QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
-from brainevent.core import law, ordered_sums, table
+
+def knows(flags: str) -> bool:
+    """Whether the installed jaxlib takes these flags of XLA."""
+    command = [sys.executable, "-c", "import jax; jax.devices('cpu')"]
+    return not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, capture_output=True).returncode
+
+
+# Before jax and numba are imported; processes of xdist inherit it, and a run of every row compiles as for users
+if "PYTEST_XDIST_WORKER" not in os.environ and "--thorough" not in sys.argv:
+    os.environ.setdefault("NUMBA_OPT", "0")  # part of the name of the folder where machine code is kept
+    if "XLA_FLAGS" not in os.environ and knows(QUICK_FLAGS):
+        os.environ["XLA_FLAGS"] = QUICK_FLAGS
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import tables  # noqa: E402
+from jax.experimental.xla_metadata import set_xla_metadata  # noqa: E402
+
+from brainevent.core import law, ordered_sums, table  # noqa: E402
 
 MOST_WORKERS = 8
 MOST_PAGES = 2**31 // os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # 2 GB, that a process may keep from suite to suite

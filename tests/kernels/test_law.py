@@ -41,10 +41,12 @@ def test_philox_gives_the_published_answers(counter, key, words):
 
 @needs_numba
 def test_philox_in_machine_code_is_the_same():
+    import numba
+
     from brainevent.backends.numba.kernels import law as numba_law
 
-    words = np.zeros(64, np.uint32)
-    numba_law.fill(words, 64, np.uint64(2**32 - 7), np.uint64(3), np.uint64(2**31 + 5), np.uint64(11))
+    words, fill = np.zeros(64, np.uint32), numba_law.fill
+    numba.njit(lambda *arguments: fill(*arguments))(words, 64, np.uint64(2**32 - 7), np.uint64(3), np.uint64(2**31 + 5), np.uint64(11))
     want = [law_oracle.philox((11 + block, 2**31 + 5, 3, 0), (2**32 - 7, law.VERSION)) for block in range(16)]
     assert words.tolist() == list(itertools.chain(*want))
 

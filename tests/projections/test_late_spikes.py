@@ -7,7 +7,7 @@ import brainunit as u
 import jax
 import numpy as np
 import pytest
-from tables import HERE, needs_numba
+from tables import HERE, needs_numba, thorough
 
 from brainevent.projections import (
     AMPA,
@@ -130,7 +130,7 @@ def conductance(delivered, tau):
 
 
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize(("name", "kind"), [("pair", "one"), ("nearest", "rows"), ("triplet", "each")])
+@pytest.mark.parametrize(("name", "kind"), [("pair", "one"), pytest.param("nearest", "rows", marks=thorough), ("triplet", "each")])
 def test_weights_learn_from_spikes_by_the_delay_they_were_sent_with(name, kind, backend):
     """Every weight, and all that is delivered; beside it a plastic and a static projection whose delays stay what they are."""
     rule, (row, col, w), (given, delays) = RULES[name], pairs(), drawn(kind)
@@ -164,7 +164,7 @@ def test_weights_learn_from_spikes_by_the_delay_they_were_sent_with(name, kind, 
 
 
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("case", [0, 1, 2], ids=["shorter", "longer", "none"])
+@pytest.mark.parametrize("case", [0, 1, pytest.param(2, marks=thorough)], ids=["shorter", "longer", "none"])
 def test_every_weight_of_brian2(case, backend):
     """PairSTDP, whose delay changes with spikes under way: every weight, and the sum of what each neuron gets. (Where it is shorter now,
     two spikes may arrive over a synapse in one step; there the second delivers, here, what the first did.)

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numba import njit
 
 from ...core.path_choice import COSTS, TAKEN
 from ...core.table import BackendError, kernel
@@ -12,6 +11,7 @@ from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense
 from .bridge.ffi import call, threads
+from .bridge.inner import njit
 from .kernels import delays as later
 from .kernels.compressed import gather_lines, how_soon, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .kernels.dense import add_rows

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numba import njit
 
 from ...core.table import kernel
 from ...core.updates import packed_size
 from .bridge.ffi import call
+from .bridge.inner import njit
 from .bridge.intrinsics import count_trailing_zeros, load_word
 from .kernels import random
 from .kernels.operands import ID_OUT_OF_RANGE, OK

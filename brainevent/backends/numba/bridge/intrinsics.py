@@ -1,9 +1,11 @@
 """Machine instructions that numba has no spelling for, to call from kernels: eight spikes read and scanned as one word."""
 
 import llvmlite.ir as ir
-from numba import njit, types
+from numba import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
+
+from .inner import njit
 
 __all__ = ["count_trailing_zeros", "fetch", "load_word", "lowest_set_byte", "rotate_left"]
 

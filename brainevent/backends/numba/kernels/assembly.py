@@ -1,8 +1,9 @@
 """Putting the synapses of a line in the order in which a running network walks them: on the host, in place."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from ..bridge.inner import njit
 from .operands import OK
 
 SPARSE = 8  # numbers of a range for each synapse, from which on a line is sorted by comparing and not by counting

@@ -5,9 +5,9 @@ they touch, so that a corrupt structure built under jit is an error and not a wi
 """
 
 import numpy as np
-from numba import njit, prange, types
-from numba.extending import overload
+from numba import prange, types
 
+from ..bridge.inner import njit, overload
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, active_rows, example, fetch_head, flat, ids_of, span, value, weight
 
 LONG_LINE = 400  # synapses: a block of a shorter line costs as much to find as to add

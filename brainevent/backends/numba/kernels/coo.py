@@ -1,8 +1,8 @@
 """numba kernels of a list of coordinates (COO)."""
 
 import numpy as np
-from numba import njit
 
+from ..bridge.inner import njit
 from .operands import ID_OUT_OF_RANGE, OK, active, example, value, weight
 
 

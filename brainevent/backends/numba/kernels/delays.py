@@ -1,8 +1,9 @@
 """Deliveries that are due later: every synapse adds into the slot of a ring that its own delay names."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from ..bridge.inner import njit
 from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 from .compressed import work_of
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, fetch_head, flat, ids_of, span, value, weight

@@ -1,7 +1,8 @@
 """numba kernels of the full matrix (Dense)."""
 
-from numba import njit, prange
+from numba import prange
 
+from ..bridge.inner import njit
 from .operands import OK, active, active_rows, value
 
 

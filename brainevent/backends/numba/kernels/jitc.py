@@ -4,9 +4,9 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
-from numba.extending import overload
+from numba import prange, types
 
+from ..bridge.inner import njit, overload
 from .law import LOW, MOST, WEIGHTS, Law, chunks_of, fields, outcome, philox, scratch, sign_of, unit_of, visits, walk, weigh
 from .operands import OK, active, active_rows, value, weight
 

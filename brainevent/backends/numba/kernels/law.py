@@ -9,10 +9,10 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import types
 
 from ....core import law
+from ..bridge.inner import njit, overload
 
 WORD, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 M0, M1 = (np.uint64(m) for m in law.MULTIPLIERS)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import types
 
+from ..bridge.inner import njit, overload
 from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 
 OK, ID_OUT_OF_RANGE, BAD_POINTER = 0, 1, 2

@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import types
 
+from ..bridge.inner import njit, overload
 from ..bridge.intrinsics import fetch
 from .delays import AHEAD, set_bits, with_delay
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span, weight

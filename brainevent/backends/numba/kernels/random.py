@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ..bridge.inner import njit
 from ..bridge.intrinsics import rotate_left
 from .operands import OK
 
