@@ -19,7 +19,7 @@ def knows(flags: str) -> bool:
 
 # Before jax and numba are imported; processes of xdist inherit it, and a run of every row compiles as for users
 if "PYTEST_XDIST_WORKER" not in os.environ and "--thorough" not in sys.argv:
-    os.environ.setdefault("NUMBA_OPT", "0")  # part of the name of the folder where machine code is kept
+    os.environ.setdefault("NUMBA_OPT", "1")  # part of the name of the folder where machine code is kept
     if "XLA_FLAGS" not in os.environ and knows(QUICK_FLAGS):
         os.environ["XLA_FLAGS"] = QUICK_FLAGS
 

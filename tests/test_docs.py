@@ -30,7 +30,9 @@ def script(page: Path) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.thorough if p.parent.name == "docs" else ()) for p in PAGES], ids=lambda p: p.name
+)
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)

@@ -188,6 +188,7 @@ TENTH = {
 }
 
 
+@thorough
 def test_a_tenth_of_the_microcircuit_is_that_of_nest():
     """Rates and irregularity of all populations within what seeds make of them: 4.5 standard deviations of the difference."""
     net, populations, inputs = microcircuit.build(0.1, seed=1)

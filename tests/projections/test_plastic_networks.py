@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tables import HERE, needs_numba
+from tables import HERE, needs_numba, thorough
 
 import brainevent as be
 from brainevent.core.plastic import Kinetics, Resources, learn, release, released
@@ -155,7 +155,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=thorough if name in ("soft", "power") else ()) for name in RULES])
 def test_every_rule_against_a_loop_over_spikes(name, backend):
     """Repeated pairs, a delay for each pre neuron, two runs: the weights of a loop over spikes in float64."""
     rule, (row, col, w) = RULES[name], pairs()

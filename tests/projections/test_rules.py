@@ -98,7 +98,7 @@ LAWS = [
 ]
 
 
-@pytest.mark.parametrize("block", [2, pairs.BLOCK])
+@pytest.mark.parametrize("block", [pytest.param(2, marks=pytest.mark.thorough), pairs.BLOCK])
 @pytest.mark.parametrize("rule, n_pre, n_post, shift", LAWS, ids=repr)
 def test_outcomes_follow_the_enumerated_law(rule, n_pre, n_post, shift, block, monkeypatch):
     for module in (pairs, random):
