@@ -36,9 +36,9 @@ def under_way(schedule, kept: dict, matrices: list, changing, step: int) -> dict
             continue
         if projection.plasticity is not None and projection.each_delayed:
             name = _free(schedule, projection, kept)
-            made[name] = kept[key]
+            made[name] = jnp.array(kept[key])  # a state of its own, which a step may overwrite
             if projection is changing:
-                made[f"{name}.steps"] = projection.delays.steps
+                made[f"{name}.steps"] = jnp.array(projection.delays.steps)
             continue
         steps = np.broadcast_to(projection.delay_steps(schedule.dt), pre.size)
         ids = np.arange(pre.start, pre.stop)
