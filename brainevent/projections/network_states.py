@@ -84,11 +84,12 @@ class NetworkStates(brainstate.nn.Module):
             delay = projection.fitting(delay)
             if self._dt is not None:
                 delay.check_step(self._dt)
+            steps = None if self._dt is None else projection.rounded_delays(self._dt, delay)  # or an error, before anything is changed
             if self._dt is not None and self.first_step:
                 check_running(projection, delay)
                 kept = {key: state.value for key, state in self._states.items()}
                 self._keep(under_way(self.schedule, kept, self._matrices, projection, self.first_step))
-            projection.take_delay(delay, self._dt)
+            projection.take_delay(delay, steps)
             self._renew(projection)
             for key, ring in (self.schedule.rings() if self._dt is not None else {}).items():
                 self._keep({key: self._grown(key, ring)})

@@ -163,24 +163,24 @@ class SynapseValues:
         else:
             self.network.refresh_delay(self, delay)
 
-    def take_delay(self, delay: Delay, dt: float | None):
-        """Put a fitting delay in the place of the one there is, in steps of `dt` (ms) where that is known (a network calls this)."""
+    def take_delay(self, delay: Delay, steps):
+        """Put a fitting delay in the place of the one there is, with its `rounded_delays`; None before dt is known (a network calls it)."""
         if delay.each and not isinstance(self._matrix, JITConnectivity):
             self._matrix = self._rows()
         self._delay, self._steps = delay, None
-        steps = None if dt is None else self.rounded_delays(dt)
         if steps is not None:
             self.sort_delays(steps)
 
-    def rounded_delays(self, dt: float):
+    def rounded_delays(self, dt: float, delay: Delay | None = None):
         """Steps of `dt` (ms), int32 (n_synapses,), in the order of `pairs`, or the probability of each number of steps where they are drawn
-        just in time; None where synapses have no delays of their own.
+        just in time; None where synapses have no delays of their own. Of a fitting delay, or of the one there is.
         """
-        if not self._delay.each:
+        delay = self._delay if delay is None else delay
+        if not delay.each:
             return None
         if isinstance(self._matrix, JITConnectivity):
-            return self._delay.probabilities(dt)
-        return self._delay.sampled_steps(copy.deepcopy(self._delay_rng), self.matrix.nse, dt)
+            return delay.probabilities(dt)
+        return delay.sampled_steps(copy.deepcopy(self._delay_rng), self.n_stored, dt)
 
     def _sampled_delays(self) -> np.ndarray:
         """One time a synapse (ms), in the order of `pairs`; those drawn ascend where a pair is repeated, as their synapses are stored."""

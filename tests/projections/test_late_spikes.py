@@ -15,8 +15,10 @@ from brainevent.projections import (
     AllToAll,
     Delta,
     Expon,
+    FixedProb,
     FromPairs,
     Network,
+    Normal,
     OneToOne,
     PairSTDP,
     Poisson,
@@ -344,6 +346,29 @@ def test_how_traces_are_kept_changes_only_at_rest(plasticity, kind, other):
     net.reset()
     projection.delay = drawn(other)[0][0] * DT * u.ms
     net.run(1 * u.ms, progress=False)
+
+
+@pytest.mark.parametrize("format", ["jit", "csr"])
+def test_a_delay_that_is_refused_changes_nothing(format):
+    """With spikes under way, whichever check it fails: the network goes on as one that nobody tried."""
+
+    def build():
+        pre, post = Poisson(30, rate=200 * u.Hz, name="pre"), LIF(30, name="post")
+        rule = FixedProb(0.3, weight=0.1 * u.mV, format=format)
+        projection = Projection(pre, rule, Delta(), post, delay=1 * u.ms)
+        return projection, Network(projection, dt=DT * u.ms, seed=1)
+
+    V = []
+    for wrong in ((), (Normal(-50 * u.ms, 1 * u.ms), Normal(100 * u.second, 1 * u.second), -1 * u.ms, np.nan * u.ms, np.ones(2) * u.ms)):
+        projection, net = build()
+        net.run(3 * u.ms, progress=False)
+        for delay in wrong:
+            with pytest.raises(ValueError, match="delay"):
+                projection.delay = delay
+        net.run(3 * u.ms, progress=False)
+        V.append(projection.post.population.V.value.mantissa)
+        assert projection.delay == 1 * u.ms
+    np.testing.assert_array_equal(*V)
 
 
 @needs_numba
