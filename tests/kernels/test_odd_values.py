@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from tables import HERE
+from tables import FORMATS, HERE, build
 
 import brainevent as be
 
@@ -472,6 +472,45 @@ def test_a_bad_structure_under_jit_is_nan_on_xla(what):
     got = jax.jit(lambda i, p: {name: run(be.CSR((jnp.array([1.0, 2.0, 3.0]), i, p), **build)) for name, run in runs.items()})(*structure)
     for name, value in got.items():
         assert np.isnan(value).all(), name
+
+
+FACTOR, DIAGONAL = "the factor of {A}: ", "{A}.diag_add: the diagonal"
+ANY_FORMAT = {  # what: (operation on a matrix of 5 pre and 7 post neurons, error, words)
+    "column beyond": (lambda A: A[:, 99], IndexError, "{A}: cannot take column 99 of 7 post neurons"),
+    "column below": (lambda A: A[:, -99], IndexError, "{A}: cannot take column -99 of 7 post neurons"),
+    "columns": (lambda A: A[:, [0, 99]], IndexError, "{A}: cannot take column [0, 99] of 7 post neurons"),
+    "half a column": (lambda A: A[:, 1.5], IndexError, "{A}: cannot take column 1.5 of 7 post neurons"),
+    "a name of a column": (lambda A: A[:, "a"], IndexError, "{A}: cannot take column 'a' of 7 post neurons"),
+    "a long mask of rows": (lambda A: A[np.ones(8, bool)], IndexError, "{A}: cannot take row array([ True"),
+    "a short mask of columns": (lambda A: A[:, np.ones(2, bool)], IndexError, "{A}: cannot take column array([ True,  True])"),
+    "A * text": (lambda A: A * "a", TypeError, FACTOR + "expected real numbers, got 'a'"),
+    "A * masked": (lambda A: A * np.ma.masked_greater(np.arange(7.0), 1), ValueError, FACTOR + "some entries are masked"),
+    "A * NaN": (lambda A: A * np.nan, ValueError, FACTOR + "expected finite numbers, got nan"),
+    "A * complex": (lambda A: A * 1j, TypeError, FACTOR + "expected real numbers, got dtype complex128"),
+    "A * objects": (lambda A: A * np.array([None] * 7), TypeError, FACTOR + "expected real numbers, got dtype object"),
+    "A * another shape": (
+        lambda A: A * np.ones((4, 9)),
+        ValueError,
+        "a factor of shape (4, 9) does not broadcast to the matrix, shape (5, 7)",
+    ),
+    "A / 0": (lambda A: A / 0, ValueError, "the divisor of {A} holds 0, and weights are finite"),
+    "diag_add: text": (lambda A: A.diag_add("a"), TypeError, DIAGONAL + ": expected real numbers, got 'a'"),
+    "diag_add: NaN": (lambda A: A.diag_add(np.nan), ValueError, DIAGONAL + ": expected finite numbers, got nan"),
+    "diag_add: complex": (lambda A: A.diag_add(1j), TypeError, DIAGONAL + ": expected real numbers, got dtype complex128"),
+    "diag_add: masked": (lambda A: A.diag_add(np.ma.masked_greater(np.arange(5.0), 1)), ValueError, DIAGONAL + ": some entries are masked"),
+    "diag_add: a unit": (lambda A: A.diag_add(1 * u.mV), Unit, DIAGONAL + " has unit mV and the weights have no unit"),
+    "diag_add: a shape": (lambda A: A.diag_add(np.ones(99)), ValueError, DIAGONAL + " has shape (99,), expected a number or (5,)"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_odd_values_are_named_by_every_format(name):
+    """Columns, masks, factors and diagonals: the same error in the same words, with the matrix in it."""
+    A = build(name, dtype=np.float32).A
+    for what, (run, error, words) in ANY_FORMAT.items():
+        with pytest.raises(error) as caught:
+            run(A)
+        assert words.format(A=A) in str(caught.value), what
 
 
 STRICT = {
