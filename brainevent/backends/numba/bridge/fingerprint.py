@@ -39,10 +39,16 @@ def _sources(*modules):
         module = waiting.pop()
         if module in found or (path := _file_of(module)) is None:
             continue
-        text = path.read_bytes()
-        found[module] = hashlib.sha256(text).hexdigest()
-        waiting += _imports(text, module, path.name == "__init__.py")
+        found[module], names = _read(module, path)
+        waiting += names
     return found
+
+
+@cache
+def _read(module, path):
+    """The hash of a source, and what it imports: read once, however many kernels depend on it."""
+    text = path.read_bytes()
+    return hashlib.sha256(text).hexdigest(), tuple(_imports(text, module, path.name == "__init__.py"))
 
 
 @cache
