@@ -71,9 +71,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def repeats(item) -> bool:
-    """Whether one of the parameters of a test is a format that is like others."""
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return any(isinstance(value, str) and value in tables.REPEATED for value in parameters)
+    """Whether one of the parameters of a test is a format that is like others, or one of columns that XLA walks as it does rows."""
+    parameters = [value for value in item.callspec.params.values() if isinstance(value, str)] if hasattr(item, "callspec") else []
+    return any(value in tables.REPEATED for value in parameters) or {"JITCNormalC", "xla"} <= set(parameters)
 
 
 def pytest_configure(config):

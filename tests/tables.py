@@ -141,9 +141,9 @@ needs_numba = pytest.mark.skipif("numba" not in HERE, reason=f"numba serves the 
 needs_own_platform = pytest.mark.skipif(PLATFORM != OWN_PLATFORM, reason=f"{PLATFORM} is pretended, by callbacks that cannot be exported")
 needs_fixed_order = pytest.mark.skipif(PLATFORM != "cpu", reason=f"bit for bit: launches and steps round in other places on {PLATFORM}")
 thorough = pytest.mark.thorough  # long, and of what shorter rows try too: run by `--thorough`, and where its file is named
-# rows of these likewise: what stores columns is what stores rows, transposed; other just-in-time formats have each kind of weights, and
+# rows of these likewise: what stores columns is what stores rows, transposed; other just-in-time formats have weights that are drawn, and
 # either order
-REPEATED = ("CSC", "FixedPreNumConn", "JITCHomoC", "JITCNormalR", "JITCUniformR")
+REPEATED = ("CSC", "FixedPreNumConn", "JITCHomoC", "JITCNormalR", "JITCUniformR", "JITCUniformC")
 
 MAIN = (5, 7)  # the shape that everything is tried on, with NSE synapses in every format (so that one compiled oracle serves all)
 NSE = 35

@@ -295,7 +295,11 @@ print("served", *sys.argv[2:])
 
 @needs_numba
 @pytest.mark.parametrize(
-    "line, formats", [("raise ImportError('no numba')", FORMATS), ("raise OSError('libLLVM.so: cannot open shared object file')", ["CSR"])]
+    "line, formats",
+    [
+        pytest.param("raise ImportError('no numba')", FORMATS, marks=pytest.mark.thorough),
+        ("raise OSError('libLLVM.so: cannot open shared object file')", ["CSR"]),
+    ],
 )
 def test_without_numba(tmp_path, line, formats):
     """Missing, or there and broken: xla serves, and says why."""

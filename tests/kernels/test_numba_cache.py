@@ -89,6 +89,7 @@ def result(process):
     return json.loads(out), err
 
 
+@pytest.mark.thorough
 def test_handlers_are_kept_between_processes(tmp_path):
     """The processes import a copy of brainevent with two small kernel modules of its own."""
     root, cache = tmp_path / "copy", tmp_path / "cache"

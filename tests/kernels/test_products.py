@@ -27,7 +27,6 @@ from tables import (
     STORED,
     build,
     operand,
-    thorough,
 )
 
 import brainevent as be
@@ -88,9 +87,7 @@ def dense_results(row, col, basis, w, s, x, ct, *, scalars):
     return everything({kind: product(kind) for kind in EVENTS}, w, s, x, ct, scalars=scalars)
 
 
-@pytest.mark.parametrize(
-    "name, backend", [pytest.param(*row, marks=thorough if row == ("JITCNormalC", "xla") else ()) for row in FORMAT_BACKENDS]
-)
+@pytest.mark.parametrize("name, backend", FORMAT_BACKENDS)
 def test_every_law_holds(name, backend):
     case = build(name, backend=backend)
     products = {kind: connectivity_product(case, EVENTS[kind]) for kind in EVENTS}

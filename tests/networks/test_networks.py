@@ -267,7 +267,7 @@ def test_command_line(name, words, tmp_path):
     assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("words", [pytest.param([], marks=thorough), ["--drive", "dc", "--thalamus"]])
+@pytest.mark.parametrize("words", [pytest.param(words, marks=thorough) for words in ([], ["--drive", "dc", "--thalamus"])])
 def test_command_line_of_the_microcircuit(words, tmp_path):
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-m", "networks.microcircuit", "--scale", "0.02", "--duration", "20ms", *words]

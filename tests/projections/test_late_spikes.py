@@ -132,7 +132,9 @@ def conductance(delivered, tau):
 
 
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize(("name", "kind"), [("pair", "one"), pytest.param("nearest", "rows", marks=thorough), ("triplet", "each")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("pair", "one"), *(pytest.param(*row, marks=thorough) for row in (("nearest", "rows"), ("triplet", "each")))]
+)
 def test_weights_learn_from_spikes_by_the_delay_they_were_sent_with(name, kind, backend):
     """Every weight, and all that is delivered; beside it a plastic and a static projection whose delays stay what they are."""
     rule, (row, col, w), (given, delays) = RULES[name], pairs(), drawn(kind)
