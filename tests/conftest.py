@@ -23,14 +23,14 @@ if "PYTEST_XDIST_WORKER" not in os.environ and "--thorough" not in sys.argv:
     if "XLA_FLAGS" not in os.environ and knows(QUICK_FLAGS):
         os.environ["XLA_FLAGS"] = QUICK_FLAGS
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tables  # noqa: E402
-from jax.experimental.xla_metadata import set_xla_metadata  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tables
+from jax.experimental.xla_metadata import set_xla_metadata
 
-from brainevent.core import law, ordered_sums, table  # noqa: E402
+from brainevent.core import law, ordered_sums, table
 
 MOST_WORKERS = 8
 MOST_PAGES = 2**31 // os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0  # 2 GB, that a process may keep from suite to suite

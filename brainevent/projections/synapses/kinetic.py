@@ -25,7 +25,7 @@ class _Kinetic(TimedSynapse):
     beta: Any
     T: Any = 1.0
     T_dur: Any = field(default_factory=lambda: 1 * u.ms)
-    output: Output = COBA(E=0 * u.mV)  # noqa: RUF009
+    output: Output = COBA(E=0 * u.mV)  # noqa: RUF009  (frozen: one serves all)
     times = ("T_dur",)
 
     def __post_init__(self):
@@ -142,7 +142,7 @@ class GABAa(_Kinetic):
 
     alpha: Any = field(default_factory=lambda: 5 / u.ms)
     beta: Any = field(default_factory=lambda: 0.18 / u.ms)
-    output: Output = COBA(E=-80 * u.mV)  # noqa: RUF009
+    output: Output = COBA(E=-80 * u.mV)  # noqa: RUF009  (frozen: one serves all)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,4 +164,4 @@ class KineticNMDA(_Kinetic):
 
     alpha: Any = field(default_factory=lambda: 0.072 / u.ms)
     beta: Any = field(default_factory=lambda: 0.0066 / u.ms)
-    output: Output = MgBlock()  # noqa: RUF009
+    output: Output = MgBlock()  # noqa: RUF009  (frozen: one serves all)
