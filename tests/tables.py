@@ -168,6 +168,9 @@ EVENTS = {
     "bool": Operand(lambda x: x, True, True),
 }
 
+# backends of a test that takes XLA long, where another one is here
+HERE_BRIEFLY = tuple(pytest.param(name, marks=thorough if name == "xla" and len(HERE) > 1 else ()) for name in HERE)
+
 DTYPES = {"float64": jnp.float64, "float32": jnp.float32, "float16": jnp.float16, "bfloat16": jnp.bfloat16}
 SIDES = ("x @ A", "A @ x")
 

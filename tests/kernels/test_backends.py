@@ -15,7 +15,7 @@ import pytest
 from jax import export
 from numba import njit
 from oracles import assert_close
-from tables import DRAWN, DTYPES, FORMATS, HERE, MAIN, STORED, WALKED, build, needs_numba, needs_own_platform
+from tables import DRAWN, DTYPES, FORMATS, HERE, LISTED, MAIN, STORED, WALKED, build, needs_numba, needs_own_platform, thorough
 
 import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
@@ -39,7 +39,7 @@ def calls_numba(function, *args):
 
 
 @needs_numba
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=thorough if n in LISTED and n != "CSR" else ()) for n in FORMATS])
 def test_automatic_choice_and_its_reason(name):
     for dtype, backend in [("float32", "numba"), ("float64", "numba"), ("float16", "xla"), ("bfloat16", "xla")]:
         with jax.enable_x64(True):
@@ -213,7 +213,7 @@ def wide_matrix(cls, dtype, n=150, m=2000, k=1000):
 
 
 @needs_numba
-@pytest.mark.parametrize("cls, dtype", [(be.CSR, np.float32), (be.FixedPostNumConn, np.float64)])
+@pytest.mark.parametrize("cls, dtype", [(be.CSR, np.float32), pytest.param(be.FixedPostNumConn, np.float64, marks=thorough)])
 def test_threads_do_not_change_a_bit(cls, dtype, monkeypatch):
     with jax.enable_x64(dtype == np.float64):
         A, matrix = wide_matrix(cls, dtype)

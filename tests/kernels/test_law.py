@@ -9,7 +9,7 @@ import law_oracle
 import numpy as np
 import pytest
 from scipy import stats
-from tables import DRAWN, DRAWN_BACKENDS, needs_numba, rolled_philox
+from tables import DRAWN, DRAWN_BACKENDS, needs_numba, rolled_philox, thorough
 
 import brainevent as be
 from brainevent.core import law
@@ -176,7 +176,7 @@ def test_batches_of_words_leave_no_trace(monkeypatch):
 
 
 @pytest.mark.usefixtures("rolled", "optimised")
-@pytest.mark.parametrize("name, backend", DRAWN_BACKENDS)
+@pytest.mark.parametrize("name, backend", [pytest.param(n, b, marks=thorough if b == "xla" else ()) for n, b in DRAWN_BACKENDS])
 def test_products_have_the_same_bits(name, backend):
     """Every kernel, one synapse at a time: products with unit vectors are the rows and columns of the stored matrix, to the bit."""
     A = drawn(name, backend, shape=(4, 700), prob=0.5) if name.endswith("R") else drawn(name, backend, shape=(700, 4), prob=0.5)

@@ -7,7 +7,7 @@ import brainunit as u
 import jax
 import numpy as np
 import pytest
-from tables import HERE, needs_numba, thorough
+from tables import HERE, HERE_BRIEFLY, needs_numba, thorough
 
 from brainevent.projections import (
     AMPA,
@@ -131,7 +131,7 @@ def conductance(delivered, tau):
     return np.array(found)
 
 
-@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("backend", HERE_BRIEFLY)
 @pytest.mark.parametrize(
     ("name", "kind"), [("pair", "one"), *(pytest.param(*row, marks=thorough) for row in (("nearest", "rows"), ("triplet", "each")))]
 )
@@ -269,7 +269,7 @@ def rewarded_network(given):
     return changes, Network(changes, Projection(kicks, OneToOne(weight=1 * u.mV), Delta(), N), seed=3, dt=DT * u.ms)
 
 
-@pytest.mark.parametrize("kind", ["rows", "each"])
+@pytest.mark.parametrize("kind", [pytest.param("rows", marks=thorough), "each"])
 def test_rewards_come_once_a_step(kind):
     """A network of many synapses apart, each from a source of its own, at once: one pass for each change of the delay counts time once."""
     (first, second, *_), (by_first, by_second, *_) = drawn(kind)

@@ -160,7 +160,7 @@ def test_a_figure_of_the_users_own_stays_open(tmp_path):
 # -- the graph of a network, and its summary in a notebook ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [1, 2, 8, 16])
+@pytest.mark.parametrize("n", [1, 2, pytest.param(8, marks=pytest.mark.thorough), 16])
 def test_a_graph_shows_every_population_and_projection(n, tmp_path):
     """Names and sizes stand in circles that do not overlap; each projection is an arrow, with its synapses where there is room."""
     populations = [LIF(10 + i, name=f"P{i}") for i in range(n)]

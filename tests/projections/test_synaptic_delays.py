@@ -140,7 +140,7 @@ def test_reset_forgets_what_is_under_way():
 
 
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("name", ["CSR", "FixedPostNumConn"])
+@pytest.mark.parametrize("name", ["CSR", pytest.param("FixedPostNumConn", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("longest", [5, pytest.param(300, marks=pytest.mark.thorough)])
 def test_enqueue_and_collect(name, longest, backend):
     """A ring by numpy: windows, one weight for all, few and many spikes, 8 and 16 bits; and the same bits for any number of threads."""
