@@ -125,7 +125,7 @@ else:
     "line, error, words, said",
     [
         pytest.param(False, "ValueError", "unknown backend 'numba'", "xla has a kernel for", marks=thorough),
-        pytest.param(True, "be.BackendError", "numba cannot be imported", "numba cannot be imported", marks=needs_numba),
+        pytest.param(True, "be.BackendError", "numba cannot be imported", "numba cannot be imported", marks=(needs_numba, thorough)),
     ],
     ids=["folder and line", "folder only"],
 )

@@ -9,7 +9,7 @@ import law_oracle
 import numpy as np
 import pytest
 from scipy import stats
-from tables import DRAWN, DRAWN_BACKENDS, needs_numba, rolled_philox, thorough
+from tables import DRAWN, DRAWN_BACKENDS, HERE, needs_numba, rolled_philox, thorough
 
 import brainevent as be
 from brainevent.core import law
@@ -116,6 +116,8 @@ GOLDEN = {
     "JITCUniformR": "20babc78c239580b",
     "JITCUniformC": "dbf10b69e439cf86",
 }
+# XLA takes ten seconds to compile all of these; what it draws is compared with the oracle in `test_products.py` too
+BRIEFLY = [pytest.param(n, b, marks=thorough if b == "xla" and len(HERE) > 1 else ()) for n, b in DRAWN_BACKENDS]
 MATRICES = {  # options of a matrix with chunks, a remainder of a chunk, and lines of few synapses
     "rows": {"shape": (3, 1500), "prob": 0.3},
     "columns": {"shape": (1100, 2), "prob": 0.6, "corder": True},
@@ -146,7 +148,7 @@ def documented(A):
     return matrix, row, col
 
 
-@pytest.mark.parametrize("name, backend", DRAWN_BACKENDS)
+@pytest.mark.parametrize("name, backend", BRIEFLY)
 def test_the_bits_are_those_of_the_documented_law(name, backend):
     """And they never change but with its version: the hashes were taken when version 1 was made."""
     assert law.VERSION == 1
@@ -176,7 +178,7 @@ def test_batches_of_words_leave_no_trace(monkeypatch):
 
 
 @pytest.mark.usefixtures("rolled", "optimised")
-@pytest.mark.parametrize("name, backend", [pytest.param(n, b, marks=thorough if b == "xla" else ()) for n, b in DRAWN_BACKENDS])
+@pytest.mark.parametrize("name, backend", BRIEFLY)
 def test_products_have_the_same_bits(name, backend):
     """Every kernel, one synapse at a time: products with unit vectors are the rows and columns of the stored matrix, to the bit."""
     A = drawn(name, backend, shape=(4, 700), prob=0.5) if name.endswith("R") else drawn(name, backend, shape=(700, 4), prob=0.5)

@@ -196,6 +196,7 @@ print(json.dumps(counts | dict(files=len(places), tried=tried)))
 """
 
 
+@pytest.mark.thorough
 def test_damaged_and_planted_files_are_never_run(tmp_path):
     """Every file cut at 10 places from either end, emptied, exchanged, reversed, and 500 single bits of each: none is loaded."""
     cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"

@@ -313,7 +313,7 @@ def eligible(rule, pre, post, rewards, first, second, by_sending):
     return w
 
 
-@pytest.mark.parametrize("kind", ["one", "each"])
+@pytest.mark.parametrize("kind", [pytest.param("one", marks=thorough), "each"])
 def test_what_is_under_way_is_copied_and_saved(kind, tmp_path):
     """By two delays at once: a copy, and a file that another network goes on from, give the same weights bit for bit."""
     given, _ = drawn(kind)

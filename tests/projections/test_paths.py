@@ -160,7 +160,7 @@ def test_derivative_of_a_delivery(name, backend):
 
 @tables.needs_numba
 @pytest.mark.parametrize("active", [1.0, 0.9, 0.01])
-@pytest.mark.parametrize("name", ["CSR", "FixedPostNumConn"])
+@pytest.mark.parametrize("name", ["CSR", pytest.param("FixedPostNumConn", marks=tables.thorough)])
 def test_threads_give_the_same_bits(name, active, monkeypatch):
     """200,000 synapses in order: split by targets, each target sums in the order of one thread."""
     import numba

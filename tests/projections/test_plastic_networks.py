@@ -505,6 +505,7 @@ def test_nest_releases_the_same():
     np.testing.assert_allclose(jumps[jumps > 1e-6], released_by(times, 0.2, 130.0, 530.0), rtol=1e-6)
 
 
+@thorough
 def test_just_in_time_synapses_release_the_same():
     """One state a neuron goes with every format: drawn and stored synapses give the same V."""
 
