@@ -5,6 +5,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.one_pass import one_pass
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
 from ..core.updates import Arrivals, arrive, collect, deposit, enqueue, pack, packed_size, ring_exchange
@@ -14,6 +15,9 @@ from .late import take_late
 from .population import Population
 from .projection import Projection
 from .synapses.base import Synapse
+
+# to what a name in a pass over neurons belongs: synapses count from 0 up, gap junctions from GAP down
+OWN, CURRENT, GAP = -1, -2, -3
 
 
 class Schedule:
@@ -114,7 +118,12 @@ class Schedule:
     def due_key(self, part) -> str:
         """The key in `kept` of the ring of input that is due at the state, or the jumps of V, that a part delivers to."""
         name = part.synapse.targets()
-        return f"due.{part.post.population.label}" if name is None else f"due.synapse{self.synapse_of(part)}.{name}"
+        return f"due.{part.post.population.label}" if name is None else self.due_at(self.synapse_of(part), name)
+
+    @staticmethod
+    def due_at(index: int, name: str) -> str:
+        """The key in `kept` of the ring of input that is due at a state of a synapse."""
+        return f"due.synapse{index}.{name}"
 
     def due_keys(self) -> set[str]:
         """The keys of the rings of due input that there are because synapses have delays of their own."""
@@ -134,7 +143,6 @@ class Schedule:
         """
         step = _Step(self, tree, clock)
         step.integrate(external, values, matrices)
-        step.decay()
         step.deliver(matrices)
         step.learn(matrices)
         return step.end()
@@ -154,17 +162,40 @@ class _Step:
         self.arrived: dict[int, list] = {i: [] for i in self.plastic}
 
     def integrate(self, external, values, matrices):
-        """Every population with the synapses of t_n; thresholds and resets are part of the models."""
+        """Every population with the synapses of t_n, which then decay; thresholds and resets are part of the models."""
         new, gaps = {}, self._gaps(matrices)
         for population in self.schedule.populations:
             label = population.label
-            inputs = [(s, self.synapses[i]) for i, (post, s) in enumerate(self.schedule.synapses) if post is population]
-            inputs += gaps.get(label, [])
             current, noise = external.current(population, values["inputs"], self.clock, self.kept)
             self.kept |= noise
             state = self.neurons[label] | values["populations"][label]
-            new[label], self.spikes[label] = population.advance(state, inputs, current, self.clock)
+            new[label] = self._advanced(population, state, gaps.get(label, []), current)
         self.neurons = new
+
+    def _advanced(self, population, state: dict, gaps: list, current) -> dict:
+        """The states of a population after a step, in one pass over them and over its synapses where that can be."""
+        mine = {i: s for i, (post, s) in enumerate(self.schedule.synapses) if post is population}
+        given = {(OWN, name): value for name, value in state.items()}
+        given |= {(i, name): value for i in mine for name, value in self.synapses[i].items()}
+        given |= {(GAP - k, name): value for k, (_, its) in enumerate(gaps) for name, value in its.items()}
+        given |= {} if current is None else {(CURRENT, ""): jnp.asarray(current, jnp.result_type(float))}
+
+        def of(part: int, values: dict) -> dict:
+            return {name: value for (i, name), value in values.items() if i == part}
+
+        def advance(given: dict, *, fade: bool) -> dict:
+            inputs = [(s, of(i, given)) for i, s in mine.items()] + [(s, of(GAP - k, given)) for k, (s, _) in enumerate(gaps)]
+            new, spikes = population.advance(of(OWN, given), inputs, given.get((CURRENT, "")), self.clock)
+            decayed = {(i, name): value for i, s in mine.items() for name, value in self._decayed(i, s, of(i, given), fade).items()}
+            return {**{(OWN, name): value for name, value in new.items()}, **decayed, (OWN, "spikes"): spikes}
+
+        made = one_pass(functools.partial(advance, fade=True), given)
+        if made is None:
+            made = advance(given, fade=False)
+        for i in mine:
+            self.synapses[i] = of(i, made)
+        self.spikes[population.label] = made.pop((OWN, "spikes"))
+        return of(OWN, made)
 
     def _gaps(self, matrices) -> dict[str, list]:
         """`(synapse, state)` of the gap junctions of each population, by its label: current that comes from V of the neurons at their other
@@ -183,12 +214,17 @@ class _Step:
                 found.setdefault(here.population.label, []).append((projection.synapse, state))
         return found
 
-    def decay(self):
-        """The synapses over dt; constant factors wait for the first delivery, which applies them in the same pass over memory."""
-        dt = self.clock.dt
-        for i, (_, synapse) in enumerate(self.schedule.synapses):
-            self.synapses[i] = synapse.decay(self.synapses[i], dt)
-            self.factors |= {(i, name): factor for name, factor in synapse.decay_factors(dt).items()}
+    def _decayed(self, index: int, synapse, state: dict, fade: bool) -> dict:
+        """The state of a synapse over dt. Constant factors wait for the first delivery, which applies them in the same pass over memory,
+        unless this is a pass over memory, and `fade` asks for them.
+        """
+        state = synapse.decay(state, self.clock.dt)
+        for name, factor in synapse.decay_factors(self.clock.dt).items():
+            if fade and self.schedule.due_at(index, name) not in self.kept:
+                state = {**state, name: state[name] * jnp.asarray(factor, state[name].dtype)}
+            else:
+                self.factors[index, name] = factor
+        return state
 
     def deliver(self, matrices):
         """Add the spikes that are due to the synapses, or to the jumps of V."""

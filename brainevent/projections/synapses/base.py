@@ -1,6 +1,8 @@
 """The base of synapses and of their outputs: equal by value, shared by projections, written as equations for one array of targets."""
 
 import abc
+import functools
+import operator
 from typing import Any, ClassVar
 
 import brainunit as u
@@ -146,12 +148,12 @@ class TimedSynapse(Synapse):
 
 
 def total_input(synapses, V):
-    """The summed `(offset, slope)` of the synapses of a population."""
-    offset, slope = 0.0, 0.0
+    """The summed `(offset, slope)` of the synapses of a population; nothing is spent on those that are none."""
+    totals: tuple[list, list] = [], []
     for synapse, state in synapses:
-        a, b = synapse.affine(state, V)
-        offset, slope = offset + a, slope + b
-    return offset, slope
+        for total, part in zip(totals, synapse.affine(state, V)):
+            total += [] if isinstance(part, float) and part == 0 else [part]
+    return tuple(functools.reduce(operator.add, total or [0.0]) for total in totals)
 
 
 def time_constant(value, size: int | None, what: str):

@@ -48,7 +48,8 @@ class COBA(Output):
         object.__setattr__(self, "E", scalar(self.E, u.mV, "COBA: E", "one voltage for all post neurons") * u.mV)
 
     def affine(self, state, V):
-        return state * u.get_mantissa(self.E), state
+        E = u.get_mantissa(self.E)
+        return (state * E if E else 0.0), state
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,5 +85,5 @@ class MgBlock(Output):
         return 1 / (1 + self.Mg / 3.57 * jnp.exp(-0.062 * V))
 
     def affine(self, state, V):
-        conductance = state * self.open(V)
-        return conductance * u.get_mantissa(self.E), conductance
+        conductance, E = state * self.open(V), u.get_mantissa(self.E)
+        return (conductance * E if E else 0.0), conductance

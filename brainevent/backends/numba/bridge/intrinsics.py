@@ -1,4 +1,4 @@
-"""Machine instructions that numba has no spelling for, to call from kernels: eight spikes read and scanned as one word."""
+"""Machine instructions that numba has no spelling for, to call from kernels: eight spikes as one word, floats as their bits."""
 
 import llvmlite.ir as ir
 from numba import types
@@ -7,7 +7,7 @@ from numba.extending import intrinsic
 
 from .inner import njit
 
-__all__ = ["count_trailing_zeros", "fetch", "load_word", "lowest_set_byte", "rotate_left"]
+__all__ = ["count_trailing_zeros", "fetch", "load_word", "low_bits_as_exponent", "lowest_set_byte", "multiply_add", "rotate_left"]
 
 
 @intrinsic
@@ -68,6 +68,33 @@ def rotate_left(typingctx, word, count):
         return builder.call(rotate, [arguments[0], arguments[0], places])
 
     return types.uint32(types.uint32, count), codegen
+
+
+@intrinsic
+def multiply_add(typingctx, a, b, c):
+    """`a * b + c` of three floats of one type, rounded once where the processor can, else twice."""
+    if a not in (types.float32, types.float64) or not a == b == c:
+        raise TypingError(f"multiply_add takes three floats of one type, not {a}, {b} and {c}")
+
+    def codegen(context, builder, signature, arguments):
+        number = arguments[0].type
+        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [number], ir.FunctionType(number, [number] * 3)), arguments)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def low_bits_as_exponent(typingctx, x):
+    """The float whose sign and exponent are the lowest bits of a float, and its fraction 0."""
+    if x not in (types.float32, types.float64):
+        raise TypingError(f"low_bits_as_exponent takes a float, not {x}")
+    width, fraction = (32, 23) if x == types.float32 else (64, 52)
+
+    def codegen(context, builder, signature, arguments):
+        word = ir.IntType(width)
+        return builder.bitcast(builder.shl(builder.bitcast(arguments[0], word), word(fraction)), arguments[0].type)
+
+    return x(x), codegen
 
 
 @njit(nogil=True)

@@ -1,15 +1,14 @@
 """numba kernels of plasticity: the lines of the neurons that spiked, in place. Every id that is touched is checked."""
 
-import hashlib
 import math
-from typing import Any
 
 import numpy as np
 from numba import types
 
-from ..bridge.inner import njit, overload
+from ..bridge.inner import overload
 from ..bridge.intrinsics import fetch
 from .delays import AHEAD, set_bits, with_delay
+from .made import function_of, named
 from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, ids_of, span, weight
 
 
@@ -134,22 +133,9 @@ def _sent(past, k, j, n):
     return in_ring
 
 
-def _compiled(text) -> Any:
-    """The rule of a text, `rule(values, q, own, i, other, j, shared)`, which writes the values at q."""
-    scope: dict[str, Any] = {"np": np, "math": math}
-    exec(text, scope)
-    return njit(_named(scope["rule"], text), error_model="numpy")
-
-
-def _named(function, text):
-    """The function under a name that belongs to the text: machine code from disk is linked by name, in whatever process it was made."""
-    function.__qualname__ = f"{function.__qualname__}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-    return function
-
-
 def learner(text):
     """The kernel of a rule, given as text, for neurons whose spikes act on all of their synapses at once."""
-    rule = _compiled(text)
+    rule = function_of(text, "rule")  # `rule(values, q, own, i, other, j, shared)`, which writes the values at q
 
     def learn(values, spikes, own, other, shared, n, structure, places, past, readers, *after):
         """The values at `place of k` by the rule, over the synapses k of the active lines; `after` shares the memory of `values`."""
@@ -169,12 +155,12 @@ def learner(text):
                 rule(after, q, own, i, other, sent(past, k, j, n[0]), shared)
         return OK
 
-    return _named(learn, text)
+    return named(learn, text)
 
 
 def learner_of_arrivals(text):
     """The kernel of a rule, given as text, for spikes that arrive over synapses with delays of their own."""
-    rule = _compiled(text)
+    rule = function_of(text, "rule")  # `rule(values, q, own, i, other, j, shared)`, which writes the values at q
 
     def learn(values, own, other, shared, sizes, slots, structure, when, readers, *after):
         """The values at k by the rule, over the synapses k over which a spike arrives; `after` shares the memory of `values`."""
@@ -197,4 +183,4 @@ def learner_of_arrivals(text):
                     k += 1
         return OK
 
-    return _named(learn, text)
+    return named(learn, text)

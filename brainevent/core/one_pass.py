@@ -1,0 +1,78 @@
+"""Equations of neurons as one pass over memory: every state is read once and written once in a step, where a backend can.
+
+What a step does to a population is an ordinary traced function, of any model. It is looked at as a program; a backend that makes a loop
+of it runs that, in place, and where none does the caller goes on without.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+
+from . import table
+
+LEAST = 1_000  # neurons, below which a step gains less than it takes to compile a kernel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """What is to be done for every neuron.
+
+    jaxpr: of the program; its constants and arguments, in this order, are the operands. size: the number of neurons. dtype: of its floats.
+    replaced: for each result, which operand it takes the place of, or None.
+    """
+
+    jaxpr: Jaxpr
+    size: int
+    dtype: Any
+    replaced: tuple[int | None, ...]
+
+    def plainly(self, operands: tuple) -> tuple:
+        """The same by XLA."""
+        n = len(self.jaxpr.constvars)
+        return tuple(jaxpr_as_fun(ClosedJaxpr(self.jaxpr, list(operands[:n])))(*operands[n:]))
+
+
+def one_pass(function: Callable, given: dict) -> dict | None:
+    """`function(given)` in one pass over memory; None where no backend makes one of it, or where there are few neurons.
+
+    Args:
+      function: from a dict of arrays of neurons, (n,), and scalars, to a dict of arrays (n,); whatever it does, it does for each neuron by
+        itself. What it returns under the name of a given one of the same dtype takes that one's place in memory.
+      given: the dict, whose names can be sorted. Derivatives go to what is in it, and to what the function closes over.
+    """
+    names = sorted(given)
+    sizes = {given[name].shape for name in names if given[name].ndim}
+    size = max(sizes, default=(0,))[0]
+    if len(sizes) != 1 or size < LEAST:
+        return None
+    dtype = jnp.result_type(float)
+    try:
+        make = table.choose("one_pass", object, table.current_platform(), table.requested(), dtype).run
+    except table.BackendError:
+        return None
+    with table.backend("xla"):  # to see what it does, not who does it
+        closed, made = jax.make_jaxpr(function, return_shape=True)(given)
+    operands = *map(jnp.asarray, closed.consts), *(given[name] for name in names)
+    places = {name: k for k, name in enumerate(names, len(closed.consts)) if given[name].ndim}
+    results = sorted(made)
+    replaced = (places.get(name) if name in given and given[name].dtype == made[name].dtype else None for name in results)
+    program = Program(closed.jaxpr, size, np.dtype(dtype), tuple(replaced))
+    run = make(program)
+    return None if run is None else dict(zip(results, _run(run, program, operands)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _run(run, program: Program, operands: tuple):
+    return run(operands)
+
+
+@_run.defjvp
+def _run_jvp(run, program: Program, primals, tangents):
+    """By XLA, results and derivatives alike."""
+    return jax.jvp(program.plainly, primals, tangents)
