@@ -6,7 +6,9 @@ import brainunit as u
 import jax
 import numpy as np
 import pytest
+from tables import needs_numba
 
+from brainevent.core import one_pass
 from brainevent.projections import COBA, CUBA, LIF, Delta, Expon, FromPairs, Network, Projection
 
 pytestmark = pytest.mark.usefixtures("optimised")
@@ -32,9 +34,11 @@ def build(kind, data):
     return N, Network(*projections)
 
 
+@pytest.mark.parametrize("least", [one_pass.LEAST, pytest.param(1, marks=needs_numba)], ids=["by XLA", "in one pass"])
 @pytest.mark.parametrize("kind", UNITS)
-def test_every_spike_of_brian2(kind):
+def test_every_spike_of_brian2(kind, least, monkeypatch):
     """Float64 throughout: round-off is about 1e-13 mV and the closest any V comes to threshold about 1e-5 mV (golden/README.md)."""
+    monkeypatch.setattr(one_pass, "LEAST", least)
     data = np.load(GOLDEN / f"{kind}.npz")
     with jax.enable_x64(True):
         N, net = build(kind, data)

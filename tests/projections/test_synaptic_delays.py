@@ -17,7 +17,7 @@ from oracles import assert_close
 from tables import HERE, build, needs_numba
 
 import brainevent as be
-from brainevent.core import law, updates
+from brainevent.core import law, one_pass, updates
 from brainevent.projections import (
     COBA,
     LIF,
@@ -476,8 +476,9 @@ def test_truncated_normal_delays_of_the_microcircuit():
 
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("delays", ["none", "one", "each pre", "each"])
-def test_derivatives_through_the_steps_of_a_network(delays, backend):
+def test_derivatives_through_the_steps_of_a_network(delays, backend, monkeypatch):
     """The sum of V^2 at the end by the current into each neuron, both modes, resets included, against an unrolled dense model."""
+    monkeypatch.setattr(one_pass, "LEAST", 1)
     n_steps, (n_pre, n_post), rng = 40, (5, 4), np.random.default_rng(6)
     steps = {"none": np.zeros((5, 4)), "one": np.full((5, 4), 7), "each pre": np.broadcast_to(np.arange(5)[:, None] * 3, (5, 4))}
     steps = steps.get(delays, rng.integers(0, 20, (5, 4))).astype(int)

@@ -15,8 +15,10 @@ THREADED_NEURONS = 20_000  # from which on a pass of about 15 us is worth a seco
 
 @kernel("one_pass", object, backend="numba", platform="cpu", dtypes=SERVED)
 def one_pass_cpu(program: Program):
-    """What runs a program on its operands, or None if it takes a primitive for which there is no text."""
+    """What runs a program on its operands, or None if it takes a primitive or a dtype for which there is no text."""
     variables, made = (*program.jaxpr.constvars, *program.jaxpr.invars), program.jaxpr.outvars
+    if not {str(var.aval.dtype) for var in (*variables, *made)} <= {str(program.dtype), "int32", "bool"}:
+        return None
     order = sorted(range(len(made)), key=lambda k: program.replaced[k] is None)  # results that take the place of operands come first
     states = [program.replaced[k] for k in order if program.replaced[k] is not None]
     read = [a for a in range(len(variables)) if a not in states]
