@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+UNCHANGED = ("broadcast_in_dim", "copy", "reshape", "squeeze", "stop_gradient")  # of numbers
 INLINED = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 CODE = {
     "abs": "abs({0})",
@@ -12,11 +13,9 @@ CODE = {
     "add_any": "({0} + {1})",
     "and": "({0} & {1})",
     "atan2": "math.atan2({0}, {1})",
-    "broadcast_in_dim": "{0}",
     "cbrt": "np.cbrt({0})",
     "ceil": "math.ceil({0})",
     "clamp": "({2} if {1} > {2} else {0} if {1} < {0} else {1})",
-    "copy": "{0}",
     "cos": "math.cos({0})",
     "cosh": "math.cosh({0})",
     "div": "({0} / {1})",
@@ -42,15 +41,12 @@ CODE = {
     "not": "(not {0})",
     "or": "({0} | {1})",
     "pow": "({0} ** {1})",
-    "reshape": "{0}",
     "rsqrt": "({one} / math.sqrt({0}))",
     "sign": "np.sign({0})",
     "sin": "math.sin({0})",
     "sinh": "math.sinh({0})",
     "sqrt": "math.sqrt({0})",
     "square": "({0} * {0})",
-    "squeeze": "{0}",
-    "stop_gradient": "{0}",
     "sub": "({0} - {1})",
     "tan": "math.tan({0})",
     "tanh": "math.tanh({0})",
@@ -71,8 +67,8 @@ VECTORS = {
 } | {
     name: CODE[name]
     for name in (
-        *("abs", "add", "add_any", "and", "broadcast_in_dim", "clamp", "copy", "div", "eq", "ge", "gt", "le", "lt", "max", "min", "mul"),
-        *("ne", "neg", "not", "or", "reshape", "square", "squeeze", "stop_gradient", "sub"),
+        *("abs", "add", "add_any", "and", "clamp", "div", "eq", "ge", "gt", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or"),
+        *("square", "sub"),
     )
 }
 """The same for a loop over neurons: what LLVM makes vectors of, with the functions of `kernels.exponential`."""
@@ -131,7 +127,7 @@ def loop_text(jaxpr: Jaxpr, order: list[int], places: list[tuple[int, bool]], si
             raise UnknownPrimitive(f"a result of shape {var.aval.shape}")
         each.append(f"r{k} = {_cast(result, var.aval.dtype)}")
     each += [f"after[{k}][i] = r{result}" for k, result in enumerate(order)]
-    floats, counts = writer.numbers.values()
+    floats, counts = (list(numbers) for numbers in writer.numbers.values())
     once += [f"f{k} = floats[{k}]" for k in range(len(floats))]
     once += [f"i{k} = counts[{k}]" for k in range(len(counts))]
     lines = [*once, "for i in range(np.uint64(start), np.uint64(stop)):", *(f"    {line}" for line in each)]
@@ -144,13 +140,13 @@ class _Writer:
 
     Args:
       code: the text of each primitive. shapes: those that stand for a number.
-      lifted: the dtypes whose constants are no text but have names, `f0` or `i0` and on; `numbers` has those, by dtype.
+      lifted: the dtypes whose constants are no text but have names, `f0` or `i0` and on; `numbers` has those, by dtype and value.
     """
 
     def __init__(self, code: dict[str, str], shapes: list[tuple], lifted: tuple = ()):
         self.code, self.shapes = code, shapes
         self.lines: list[str] = []
-        self.numbers: dict[np.dtype, list] = {dtype: [] for dtype in lifted}
+        self.numbers: dict[np.dtype, dict[Any, str]] = {dtype: {} for dtype in lifted}
         self.constants: dict[str, np.ndarray] = {}  # by their text
 
     def write(self, jaxpr: Jaxpr, consts, arguments: list[str]) -> list[str]:
@@ -169,6 +165,8 @@ class _Writer:
             if name in INLINED and inner is not None:
                 closed = isinstance(inner, ClosedJaxpr)
                 results = self.write(inner.jaxpr if closed else inner, inner.consts if closed else (), inputs)
+            elif name in UNCHANGED and self._fit(equation):
+                results = inputs
             elif name == "convert_element_type" and inputs[0] in self.constants:
                 results = [self._number(self.constants[inputs[0]].astype(equation.outvars[0].aval.dtype))]
             else:
@@ -179,19 +177,28 @@ class _Writer:
 
     def _expression(self, equation, inputs: list[str]) -> str:
         name, dtype = equation.primitive.name, equation.outvars[0].aval.dtype
-        if any(atom.aval.shape not in self.shapes for atom in (*equation.invars, *equation.outvars)):
+        if not self._fit(equation):
             raise UnknownPrimitive(name)
         if name == "select_n" and len(inputs) == 3:
             return f"{inputs[2]} if {inputs[0]} else {inputs[1]}"
         if name == "integer_pow":
-            return f"{inputs[0]} ** {equation.params['y']}"
+            y = equation.params["y"]
+            return _power(inputs[0], y) if y > 0 else f"{_cast('1', dtype)} / ({_power(inputs[0], -y)})"
         if name == "convert_element_type":
             return _cast(inputs[0], dtype)
+        if name == "div" and np.dtype(dtype).kind == "f" and self.numbers and inputs[1] in self.constants:
+            with np.errstate(all="ignore"):
+                inverse = 1 / self.constants[inputs[1]]
+            if np.isfinite(inverse) and abs(inverse) >= np.finfo(inverse.dtype).tiny:
+                return f"({inputs[0]} * {self._number(inverse)})"  # a division takes as long as ten products; XLA does the same
         whole = np.dtype(dtype).kind in "iu"
         if name not in self.code or (whole and name in ("div", "and", "or", "not")):
             raise UnknownPrimitive(name)
         text = self.code[name].format(*inputs, one=_cast("1", dtype))
         return _cast(text, dtype) if whole else text  # numba's whole numbers have 64 bits
+
+    def _fit(self, equation) -> bool:
+        return all(atom.aval.shape in self.shapes for atom in (*equation.invars, *equation.outvars))
 
     def _number(self, value) -> str:
         array = np.asarray(value)
@@ -199,12 +206,17 @@ class _Writer:
             raise UnknownPrimitive(f"an array of shape {array.shape}")
         number, named = array.item(), self.numbers.get(array.dtype)
         if named is not None:
-            text = f"{array.dtype.kind}{len(named)}"
-            named.append(number)
+            text = named.setdefault(number, f"{array.dtype.kind}{len(named)}")
         else:
             text = _cast(repr(number) if np.isfinite(array) else f"np.float64('{number}')", array.dtype)
         self.constants[text] = array
         return text
+
+
+def _power(text: str, y: int) -> str:
+    """The product of that many, by squares: what `**` makes is no vector."""
+    half = _power(text, y // 2) if y > 1 else ""
+    return text if y == 1 else f"({half}) * ({half})" if y % 2 == 0 else f"({half}) * ({half}) * {text}"
 
 
 def _read(text: str, dtype) -> str:
