@@ -47,6 +47,7 @@ class Kernel:
     platform: str
     dtypes: tuple[str, ...] | None = None
     event_driven: bool = False  # whether a product costs the active lines only, where the operand stands on the lines of the format
+    lists: bool = False  # whether it takes spikes as `core.updates.Listed` too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Choice:
 _TABLE: dict[tuple[str, type, str, str], Kernel] = {}
 
 
-def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes=None, event_driven: bool = False):
+def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes=None, event_driven: bool = False, lists: bool = False):
     """Register the decorated function as the kernel of `operation` for `cls` and its subclasses; see `Kernel` for the options."""
 
     def register(run):
-        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes, event_driven)
+        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes, event_driven, lists)
         return run
 
     return register

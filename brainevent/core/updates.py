@@ -23,6 +23,12 @@ def _by(backend: str | None, operation, A, dtype):
     return table.choose(operation, type(A) if A is not None else object, table.current_platform(), backend, dtype).run
 
 
+def _taking(operation, A, dtype, spikes):
+    """`(kernel, spikes)`, these as the kernel takes them."""
+    found = table.choose(operation, type(A), table.current_platform(), table.requested(A), dtype)
+    return found.run, spikes if found.kernel.lists else entries(spikes)
+
+
 LISTED_WORDS = 32  # of 32 spikes, that are listed together
 
 
@@ -36,18 +42,40 @@ def pack(spikes):
     return _choose("pack")(spikes)
 
 
-def append_spikes(ids, ends, count, row, spikes):
+class Listed(NamedTuple):
+    """The spikes of a step, found once for all who deliver or record them.
+
+    spikes: bool (n,). ids: int32 (room,), of which `ids[span[0] : span[1]]` spiked, ascending; the others are anything. span: int32 (3,),
+    the last of which is how many steps have written to the list.
+    """
+
+    spikes: Any
+    ids: Any
+    span: Any
+
+
+def as_list(spikes):
+    """Spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are."""
+    return Listed(spikes, *_choose("list_active")(spikes)) if _serves("list_active") else spikes
+
+
+def entries(spikes):
+    """Spikes as an array, however they are given."""
+    return spikes.spikes if isinstance(spikes, Listed) else spikes
+
+
+def append_spikes(ids, ends, span, spikes):
     """Append the neurons that spiked to a list, in place.
 
     Args:
-      ids: int32 (room,), of which `count`, int32 (1,), are taken; there must be room for all neurons.
-      ends: int32 (rows,), where the spikes of each row end. row: which one this is, an int32 scalar.
+      ids, span: of `Listed` before this step, or zeros; there must be room for all neurons after `span[1]`.
+      ends: int32 (rows,), where the spikes of each step end.
       spikes: bool (n,).
 
     Returns:
-      `(ids, ends, count)`.
+      `(ids, ends, span)`, with which `Listed(spikes, ids, span)` are those of this step.
     """
-    return _choose("append_spikes")(ids, ends, count, row, spikes)
+    return _choose("append_spikes")(ids, ends, span, spikes)
 
 
 def appends_spikes() -> bool:
@@ -154,7 +182,8 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
       counts: int32 (3,), how often each path of `TAKEN` ran; updated.
       A: a connectivity of plain weights, shape (n_pre, n_post).
       mirror: the same matrix grouped by target, or None.
-      spikes: bool (size of the pre population,), or what each spike counts, floats of the dtype of the target, 0 where there is none.
+      spikes: bool (size of the pre population,) or `Listed`; or what each spike counts, floats of the dtype of the target, 0 where there
+        is none.
       decay: a factor on the target before anything is added, scalar or one a neuron; None for no decay.
       window: `(pre_start, pre_stop, post_start, post_stop)`, the slices that A connects.
       path: "auto", "event" or "dense".
@@ -162,7 +191,8 @@ def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str)
     Returns:
       `(target, counts)`.
     """
-    return _deposit(_choose("deposit", A, target.dtype), window, path, target, counts, A, mirror, spikes, decay)
+    run, spikes = _taking("deposit", A, target.dtype, spikes)
+    return _deposit(run, window, path, target, counts, A, mirror, spikes, decay)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -179,7 +209,7 @@ def _deposit_jvp(run, window, path, primals, tangents):
     def plain(target, A, spikes, decay):
         return add_arriving(target, A, spikes, decay, window)
 
-    tangent = jax.jvp(plain, (target, A, spikes, decay), (d_target, d_A, d_spikes, d_decay))[1]
+    tangent = jax.jvp(plain, (target, A, entries(spikes), decay), (d_target, d_A, entries(d_spikes), d_decay))[1]
     return _deposit(run, window, path, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 
@@ -226,7 +256,8 @@ def enqueue(ring, counts, A, delays: Delays | DrawnDelays, spikes, place, *, win
     Returns:
       `(ring, counts)`.
     """
-    return _enqueue(_choose("enqueue", A, ring.dtype), window, ring, counts, A, delays, spikes, place)
+    run, spikes = _taking("enqueue", A, ring.dtype, spikes)
+    return _enqueue(run, window, ring, counts, A, delays, spikes, place)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -244,7 +275,7 @@ def _enqueue_jvp(run, window, primals, tangents):
             return add_later(ring, A, delays, spikes, place, window)
         return ring + _by("xla", "enqueue", A, ring.dtype)(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
 
-    tangent = jax.jvp(plain, (ring, A, spikes), (tangents[0], tangents[2], tangents[4]))[1]
+    tangent = jax.jvp(plain, (ring, A, entries(spikes)), (tangents[0], tangents[2], entries(tangents[4])))[1]
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.updates import append_spikes, appends_spikes, count_spikes, list_spikes, lists_spikes, pack, packed_size
+from ..core.updates import Listed, append_spikes, appends_spikes, as_list, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .population import View
 
 IDS = 1 << 18  # spikes that a buffer has room for, at least
@@ -96,18 +96,22 @@ class Spikes(Column):
 
     def buffer(self, rows, first):
         room = max(2 * self.population.size, IDS)
-        return jnp.zeros(room, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(1, jnp.int32)
+        return jnp.zeros(room, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(3, jnp.int32)
+
+    def listed(self, buffer, spikes):
+        """`(buffer, spikes)`: the spikes of a step in a list, which is the end of that in the buffer."""
+        buffer = append_spikes(*buffer, spikes)
+        return buffer, Listed(spikes, buffer[0], buffer[2])
 
     def write(self, buffer, row, tree):
-        ids, ends, count = buffer
-        return append_spikes(ids, ends, count, row, tree["populations"][self.population.label]["spikes"])
+        return buffer
 
     def emptied(self, buffer):
-        return *buffer[:2], jnp.zeros(1, jnp.int32)
+        return *buffer[:2], jnp.zeros(3, jnp.int32)
 
     def room(self, buffer):
-        ids, _, count = buffer
-        return count[0] <= ids.shape[0] - self.population.size
+        ids, _, span = buffer
+        return span[1] <= ids.shape[0] - self.population.size
 
     def collect(self, buffer, first, rows):
         ids, ends = (np.asarray(part) for part in buffer[:2])
@@ -129,6 +133,9 @@ class SpikeBits(Spikes):
 
     def buffer(self, rows, first):
         return jnp.zeros((rows, self.row_bytes), jnp.uint8)
+
+    def listed(self, buffer, spikes):
+        return buffer, as_list(spikes)
 
     def write(self, buffer, row, tree):
         return buffer.at[row].set(pack(tree["populations"][self.population.label]["spikes"]))

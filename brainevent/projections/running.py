@@ -31,7 +31,7 @@ def step_by_step(advance: Callable, recorder):
     """A compiled loop: any number of steps up to the rows of the buffers.
 
     Args:
-      advance: one step, `(tree, matrices, values, high, low, root) -> tree`, its number in two words.
+      advance: one step, `(tree, matrices, values, high, low, root, find) -> tree`, its number in two words.
       recorder: what records each step.
 
     Returns:
@@ -47,7 +47,9 @@ def step_by_step(advance: Callable, recorder):
 
         def body(carry):
             row, tree, buffers = carry
-            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root)
+            buffers = dict(buffers)
+            find = functools.partial(recorder.find, buffers)
+            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root, find)
             return row + 1, tree, recorder.write(buffers, row, tree)
 
         row, tree, buffers = jax.lax.while_loop(goes_on, body, (jnp.int32(0), tree, buffers))

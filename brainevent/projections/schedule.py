@@ -1,6 +1,7 @@
 """`Schedule`: the order of everything in one step, as a function of a tree of plain arrays."""
 
 import functools
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ..core.one_pass import one_pass
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
-from ..core.updates import Arrivals, arrive, collect, deposit, enqueue, pack, packed_size, ring_exchange
+from ..core.updates import Arrivals, arrive, as_list, collect, deposit, enqueue, entries, pack, packed_size, ring_exchange
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .late import take_late
@@ -131,7 +132,7 @@ class Schedule:
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
-    def advance(self, tree: dict, matrices: list, external: External, values: dict, clock: Clock) -> dict:
+    def advance(self, tree: dict, matrices: list, external: External, values: dict, clock: Clock, find: Callable | None = None) -> dict:
         """One step: this is the order of everything.
 
         Args:
@@ -140,8 +141,9 @@ class Schedule:
           external: the external currents.
           values: those of them that are operands under `inputs`, and under `populations`, by label, the operands of each.
           clock: which step it is.
+          find: lists the spikes of a population, for those who deliver them: `find(label, spikes)`; `core.updates.as_list` if left out.
         """
-        step = _Step(self, tree, clock)
+        step = _Step(self, tree, clock, find or (lambda label, spikes: as_list(spikes)))
         step.integrate(external, values, matrices)
         step.deliver(matrices)
         step.learn(matrices)
@@ -151,11 +153,12 @@ class Schedule:
 class _Step:
     """The arrays of one step under way."""
 
-    def __init__(self, schedule: Schedule, tree: dict, clock: Clock):
-        self.schedule, self.clock = schedule, clock
+    def __init__(self, schedule: Schedule, tree: dict, clock: Clock, find: Callable):
+        self.schedule, self.clock, self.find = schedule, clock, find
         self.kept, self.neurons = dict(tree["kept"]), tree["populations"]
         self.synapses = [{n: self.kept[f"synapse{i}.{n}"] for n in s.initial(1)} for i, (_, s) in enumerate(schedule.synapses)]
         self.spikes: dict = {}
+        self.lists: dict = {}  # the same, as those take them who deliver
         self.jumps: dict = {}
         self.factors: dict = {}
         self.plastic = {i: schedule.plastic(p, self.kept) for i, p in enumerate(schedule.projections) if p.plasticity is not None}
@@ -195,6 +198,7 @@ class _Step:
         for i in mine:
             self.synapses[i] = of(i, made)
         self.spikes[population.label] = made.pop((OWN, "spikes"))
+        self.lists[population.label] = self.find(population.label, self.spikes[population.label])
         return of(OWN, made)
 
     def _gaps(self, matrices) -> dict[str, list]:
@@ -258,8 +262,10 @@ class _Step:
         one = projection.one_delay
         label, steps = projection.pre.population.label, projection.delay_steps(self.clock.dt)
         found.append(due[label, steps] if one else self._due_each(projection))
-        merges = projection.plasticity is not None and projection.plasticity.merges
-        return [functools.reduce(jnp.logical_or, found)] if merges else found
+        if projection.plasticity is None:
+            return found
+        found = [entries(spikes) for spikes in found]
+        return [functools.reduce(jnp.logical_or, found)] if projection.plasticity.merges else found
 
     def _deliver_spikes(self, index, projection, delivery, spikes):
         """Add the spikes that arrive, bool (population,)."""
@@ -274,7 +280,7 @@ class _Step:
         for index, projection in enumerate(self.schedule.projections):
             if projection.due_later:
                 key, place = self.schedule.due_key(projection), self.clock.place
-                spikes = self.spikes[projection.pre.population.label]
+                spikes = (self.lists if projection.plasticity is None else self.spikes)[projection.pre.population.label]
                 matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
                 self.kept[key], self.kept[f"paths{index}"] = enqueue(
                     self.kept[key], self.kept[f"paths{index}"], matrix, matrices[index].delays, spikes, place, window=window
@@ -345,7 +351,7 @@ class _Step:
 
     def _due(self):
         """`{(label, delay): spikes due}` of every population and delay in use; writes this step's spikes into the rings."""
-        due = {(label, 0): value for label, value in self.spikes.items()}
+        due: dict = {(label, 0): value for label, value in self.lists.items()}
         for population in self.schedule.populations:
             label, delays = population.label, self.schedule._delays(population)
             if f"ring.{label}" in self.kept:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core.path_choice import COSTS, TAKEN
 from ...core.table import BackendError, kernel
-from ...core.updates import add_arriving
+from ...core.updates import add_arriving, entries
 from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense
@@ -15,7 +15,7 @@ from .bridge.inner import njit
 from .kernels import delays as later
 from .kernels.compressed import gather_lines, how_soon, scatter_blocks, scatter_lines, work_of, worth_splitting
 from .kernels.dense import add_rows
-from .kernels.operands import OK, active, fade, ids_of
+from .kernels.operands import OK, active_in, fade, ids_of
 from .stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
@@ -24,8 +24,7 @@ EVENT, GATHER, DENSE = range(len(TAKEN))
 def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
     """The event path alone; `after` shares the memory of `target`, `taken` that of `counts`."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    lines, count = active(x)
+    (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     taken[EVENT] += 1
     return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
 
@@ -33,8 +32,7 @@ def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after
 def deposit_threaded(target, counts, decay, x, scale, w, structure, window, blocks, after, taken):
     """The event path alone, split by blocks of targets where there is work for more than one thread."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    lines, count = active(x)
+    (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     taken[EVENT] += 1
     if worth_splitting(work_of(lines, count, structure), count, THREADED_WORK, out):
         return scatter_blocks(lines, count, x, w, structure, scale[0], blocks[0], out)
@@ -44,8 +42,7 @@ def deposit_threaded(target, counts, decay, x, scale, w, structure, window, bloc
 def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirror, window, costs, after, taken):
     """Scatter or gather, whichever `costs` (of a delivery, of a stored synapse) says is cheaper for these spikes."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    lines, count = active(x)
+    (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     if costs[0] * work_of(lines, count, structure) <= costs[1] * ids_of(mirror).shape[0]:
         taken[EVENT] += 1
         return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
@@ -54,24 +51,22 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
 
 
 @njit
-def all_rows(rows, x, w, out):
-    """`out += x @ w` over all rows, silent or not; `rows` has room for all ids."""
-    for i in range(x.shape[0]):
-        rows[i] = i
+def all_rows(x, w, out):
+    """`out += x @ w` over all rows, silent or not."""
+    rows = np.arange(np.int32(x.shape[0]))
     add_rows(rows, x.shape[0], x.astype(out.dtype), w, 0, out.shape[0], out)
 
 
 def deposit_dense(target, counts, decay, x, w, window, costs, after, taken):
     """Add the active rows, or take the product of all rows, whichever `costs` (of an entry of either) says is cheaper."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    rows, count = active(x)
+    (x, rows, count), out = active_in(x, window), after[window[2] : window[3]]
     if costs[0] * count <= costs[1] * w.shape[0]:
         taken[EVENT] += 1
         add_rows(rows, count, x, w, 0, out.shape[0], out)
     else:
         taken[DENSE] += 1
-        all_rows(rows, x, w, out)
+        all_rows(x, w, out)
     return OK
 
 
@@ -99,7 +94,7 @@ def deposit_gather(target, counts, decay, x, scale, w, structure, window, after,
     return gather_lines(x, w, structure, 0, out.shape[0], scale[0], out)
 
 
-@kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
 def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w = _split(A, target.dtype)
@@ -107,7 +102,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
     if A.major == 1:
         if path == "event":
             raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
-        return call(deposit_gather, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
+        return call(deposit_gather, outs, target, counts, decay, entries(spikes), scale, w, A.structure(), window, aliases={0: 0, 1: 1})
     if mirror is not None:
         other = _split(mirror, target.dtype)[1]
         costs = _forced(path, COSTS.sparse(A.shape[1] * target.dtype.itemsize))
@@ -120,7 +115,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
     return call(deposit_scatter, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
 
 
-@kernel("deposit", Dense, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("deposit", Dense, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
 def deposit_full(target, counts, A, mirror, spikes, *, decay, window, path):
     outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     costs, decay = _forced(path, (COSTS.row, COSTS.product)), factor_of(decay, target.dtype)
@@ -135,7 +130,7 @@ def deposit_pairs(target, counts, A, mirror, spikes, *, decay, window, path):
     return add_arriving(target, A, spikes, decay, window), counts.at[GATHER].add(1)
 
 
-@kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
 def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
     outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w = _split(A, ring.dtype)

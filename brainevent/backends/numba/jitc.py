@@ -7,13 +7,14 @@ import numpy as np
 from ...core import law as laws
 from ...core.columns import gathered, spread, summed
 from ...core.table import kernel
+from ...core.updates import entries
 from ...formats.jit_connectivity import JITConnectivity
 from .bridge.ffi import call, threads
 from .deposit import EVENT, GATHER, factor_of
 from .kernels import jitc as walks
 from .kernels.jitc import gather_blocks, later_blocks, later_lines, scatter_blocks, scatter_lines
 from .kernels.law import NOWHERE, Law, chunks_of
-from .kernels.operands import OK, active, fade
+from .kernels.operands import OK, active_in, fade
 from .stored import SERVED
 
 THREADED_WORK = 20_000  # synapses of a call above which a second thread (about 10 us) is worth waking: one takes 4 ns or more
@@ -113,8 +114,7 @@ def list_drawn(A, room):
 def deposit_scatter(target, counts, decay, x, scale, w, fold, window, law, after, taken):
     """Let the target decay and add what the active lines send; `after` shares the memory of `target`, `taken` that of `counts`."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    lines, count = active(x)
+    (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     taken[EVENT] += 1
     drawn = Law(*law)
     scatter_lines(lines, count, 0, chunks_of(drawn), x, scale[0], w, fold, out, drawn)
@@ -124,8 +124,7 @@ def deposit_scatter(target, counts, decay, x, scale, w, fold, window, law, after
 def deposit_threaded(target, counts, decay, x, scale, w, fold, window, law, blocks, least, after, taken):
     """The same, split by chunks where at least `least[0]` lines are active."""
     fade(after, decay)
-    x, out = x[window[0] : window[1]], after[window[2] : window[3]]
-    lines, count = active(x)
+    (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     taken[EVENT] += 1
     if count >= least[0]:
         scatter_blocks(lines, count, x, scale[0], w, fold, blocks[0], out, *law)
@@ -144,7 +143,7 @@ def deposit_gather(target, counts, decay, x, scale, w, fold, window, law, blocks
     return OK
 
 
-@kernel("deposit", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("deposit", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
 def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     """The one path there is: from the active lines, or, where the lines are targets, by walking all of them."""
     A.check_path(path)
@@ -152,6 +151,7 @@ def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
     scale, w, fold = _scaled(A, target.dtype)
     operands = target, counts, factor_of(decay, target.dtype), spikes, scale, w, fold, np.array(window, np.int32), _law(A)
     if A.major:
+        operands = *operands[:3], entries(spikes), *operands[4:]
         return call(deposit_gather, outs, *operands, _blocks(threads()[0]), aliases={0: 0, 1: 1})
     if _splits(A):
         return call(deposit_threaded, outs, *operands, _blocks(threads()[0]), _blocks(_busy_lines(A)), aliases={0: 0, 1: 1})
@@ -160,8 +160,7 @@ def deposit_drawn(target, counts, A, mirror, spikes, *, decay, window, path):
 
 def enqueue_drawn(ring, counts, x, scale, w, fold, window, table, place, law, after, taken):
     """Add what the active lines send into the slots of the ring that are due; `after` shares the memory of `ring`."""
-    x = x[window[0] : window[1]]
-    lines, count = active(x)
+    x, lines, count = active_in(x, window)
     taken[EVENT] += 1
     drawn = Law(*law)
     later_lines(lines, count, 0, chunks_of(drawn), x, scale[0], w, fold, table, np.int64(place[0]), window[2], after, drawn)
@@ -170,8 +169,7 @@ def enqueue_drawn(ring, counts, x, scale, w, fold, window, table, place, law, af
 
 def enqueue_threaded(ring, counts, x, scale, w, fold, window, table, place, law, blocks, least, after, taken):
     """The same, split by chunks where at least `least[0]` lines are active."""
-    x = x[window[0] : window[1]]
-    lines, count = active(x)
+    x, lines, count = active_in(x, window)
     taken[EVENT] += 1
     if count >= least[0]:
         later_blocks(lines, count, x, scale[0], w, fold, table, np.int64(place[0]), window[2], blocks[0], after, *law)
@@ -181,7 +179,7 @@ def enqueue_threaded(ring, counts, x, scale, w, fold, window, table, place, law,
     return OK
 
 
-@kernel("enqueue", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED)
+@kernel("enqueue", JITConnectivity, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
 def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
     outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w, fold = _scaled(A, ring.dtype)

@@ -8,9 +8,9 @@ from ...core.table import kernel
 from ...core.updates import packed_size
 from .bridge.ffi import call
 from .bridge.inner import njit
-from .bridge.intrinsics import count_trailing_zeros, load_word
+from .bridge.intrinsics import load_word
 from .kernels import random
-from .kernels.operands import ID_OUT_OF_RANGE, OK
+from .kernels.operands import ID_OUT_OF_RANGE, OK, write_active
 
 MOST_GUIDED = 256  # distributions
 
@@ -39,23 +39,18 @@ def pack(spikes, out):
     return OK
 
 
-def append_spikes(ids, ends, count, row, spikes, ids_after, ends_after, count_after):
-    """Eight bools at a time, of which mostly none is set; what is called `_after` shares the memory of what is called so without."""
-    n, room = np.uint64(count_after[0]), np.uint64(ids_after.shape[0])
-    if n + np.uint64(spikes.shape[0]) > room:
+def list_active(spikes, ids, span):
+    span[0], span[1], span[2] = 0, write_active(spikes, ids, np.uint64(0)), 1
+    return OK
+
+
+def append_spikes(ids, ends, span, spikes, ids_after, ends_after, span_after):
+    """What is called `_after` shares the memory of what is called so without."""
+    n, row = np.uint64(span_after[1]), np.uint64(span_after[2])
+    if n + np.uint64(spikes.shape[0]) > np.uint64(ids_after.shape[0]) or row >= np.uint64(ends_after.shape[0]):
         return ID_OUT_OF_RANGE
-    for i in range(spikes.shape[0] // 8):
-        word = load_word(spikes, i)  # pyright: ignore[reportCallIssue]
-        while word != 0:
-            byte = count_trailing_zeros(word) >> 3  # pyright: ignore[reportCallIssue]
-            ids_after[n] = 8 * i + byte
-            n += np.uint64(1)
-            word &= ~(np.uint64(255) << np.uint64(8 * byte))
-    for i in range(spikes.shape[0] // 8 * 8, spikes.shape[0]):
-        if spikes[i]:
-            ids_after[n] = i
-            n += np.uint64(1)
-    count_after[0] = ends_after[row[0]] = n
+    ends_after[row] = stop = write_active(spikes, ids_after, n)
+    span_after[0], span_after[1], span_after[2] = n, stop, row + np.uint64(1)
     return OK
 
 
@@ -102,9 +97,14 @@ def fire_cpu(V, wait, threshold, reset, hold):
 
 
 @kernel("append_spikes", object, backend="numba", platform="cpu")
-def append_spikes_cpu(ids, ends, count, row, spikes):
-    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, count)]
-    return tuple(call(append_spikes, outs, ids, ends, count, row, spikes, aliases={0: 0, 1: 1, 2: 2}))
+def append_spikes_cpu(ids, ends, span, spikes):
+    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, span)]
+    return tuple(call(append_spikes, outs, ids, ends, span, spikes, aliases={0: 0, 1: 1, 2: 2}))
+
+
+@kernel("list_active", object, backend="numba", platform="cpu")
+def list_active_cpu(spikes):
+    return call(list_active, (jax.ShapeDtypeStruct(spikes.shape, np.int32), jax.ShapeDtypeStruct((3,), np.int32)), spikes)
 
 
 @kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))

@@ -6,7 +6,7 @@ from numba import prange
 from ..bridge.inner import njit
 from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 from .compressed import work_of
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active, fade, fetch_head, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active_in, fade, fetch_head, flat, ids_of, span, value, weight
 
 AHEAD = np.uint64(24)  # synapses
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
@@ -104,8 +104,7 @@ def shared_out(tally, blocks):
 
 def enqueue(ring, counts, place, x, scale, w, structure, delays, tally, window, after, taken):
     """All due rows; `after` shares the memory of `ring`, `taken` that of `counts`."""
-    x = x[window[0] : window[1]]
-    lines, count = active(x)
+    x, lines, count = active_in(x, window)
     taken[0] += 1
     slots = tally.shape[0] - 1
     if work_of(lines, count, structure) < LONG_ROW * slots * count:
@@ -115,8 +114,7 @@ def enqueue(ring, counts, place, x, scale, w, structure, delays, tally, window, 
 
 def enqueue_threaded(ring, counts, place, x, scale, w, structure, delays, tally, window, split, after, taken):
     """`enqueue`; from `split[1]` synapses on in `split[0]` threads."""
-    x = x[window[0] : window[1]]
-    lines, count = active(x)
+    x, lines, count = active_in(x, window)
     taken[0] += 1
     work, slots = work_of(lines, count, structure), tally.shape[0] - 1
     if work < LONG_ROW * slots * count:

@@ -119,6 +119,23 @@ def _span(structure, i):
     return lambda structure, i: (np.int64(structure[0][i]), np.int64(structure[0][i + 1]))
 
 
+@njit
+def write_active(spikes, ids, n):
+    """Write the ids of the events to `ids` from place n on, eight bools at a time, of which mostly none is set; return where they end."""
+    for i in range(spikes.shape[0] // 8):
+        word = load_word(spikes, i)  # pyright: ignore[reportCallIssue]
+        while word != 0:
+            byte = count_trailing_zeros(word) >> 3  # pyright: ignore[reportCallIssue]
+            ids[n] = 8 * i + byte
+            n += np.uint64(1)
+            word &= ~(np.uint64(255) << np.uint64(8 * byte))
+    for i in range(spikes.shape[0] // 8 * 8, spikes.shape[0]):
+        if spikes[i]:
+            ids[n] = i
+            n += np.uint64(1)
+    return n
+
+
 def active(x) -> Any:
     """`(ids, count)`: the ids of the nonzero entries are `ids[:count]`; events are read eight at a time."""
     raise NotImplementedError
@@ -128,19 +145,7 @@ def active(x) -> Any:
 def _active(x):
     def of_events(x):
         ids = np.empty(x.shape[0], np.int32)
-        count = 0
-        for i in range(x.shape[0] // 8):
-            word = load_word(x, i)  # pyright: ignore[reportCallIssue]
-            while word != 0:
-                byte = count_trailing_zeros(word) >> 3
-                ids[count] = 8 * i + byte
-                count += 1
-                word &= ~(np.uint64(255) << np.uint64(8 * byte))
-        for i in range(x.shape[0] // 8 * 8, x.shape[0]):
-            if x[i] != 0:
-                ids[count] = i
-                count += 1
-        return ids, count
+        return ids, np.int64(write_active(x, ids, np.uint64(0)))
 
     def of_values(x):
         ids = np.empty(x.shape[0], np.int32)
@@ -151,6 +156,43 @@ def _active(x):
         return ids, count
 
     return of_events if x.dtype == types.uint8 else of_values
+
+
+@njit
+def first_from(ids, bound):
+    """The place of the first of the ascending ids that is at least `bound`."""
+    low, high = 0, ids.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if ids[middle] < bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def active_in(x, window):
+    """`(entries, ids, count)` of the entries `window[0]` to `window[1]` of `x`: the ids of the nonzero ones, from `window[0]`, are
+    `ids[:count]`. `x` may be events whose ids were listed before: `(events, ids, span)`.
+    """
+    raise NotImplementedError
+
+
+@overload(active_in)
+def _active_in(x, window):
+    def of_entries(x, window):
+        some = x[window[0] : window[1]]
+        ids, count = active(some)
+        return some, ids, count
+
+    def of_list(x, window):
+        events, ids, span = x
+        some, ids = events[window[0] : window[1]], ids[span[0] : span[1]]
+        if some.shape[0] < events.shape[0]:
+            ids = ids[first_from(ids, window[0]) : first_from(ids, window[1])] - np.int32(window[0])
+        return some, ids, ids.shape[0]
+
+    return of_list if isinstance(x, types.BaseTuple) else of_entries
 
 
 @njit
