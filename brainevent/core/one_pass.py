@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from . import table
 
@@ -27,7 +27,7 @@ class Program:
     replaced: for each result, which operand it takes the place of, or None.
     """
 
-    jaxpr: Jaxpr
+    jaxpr: Any
     size: int
     dtype: Any
     replaced: tuple[int | None, ...]

@@ -100,8 +100,8 @@ class Spikes(Column):
 
     def listed(self, buffer, spikes):
         """`(buffer, spikes)`: the spikes of a step in a list, which is the end of that in the buffer."""
-        buffer = append_spikes(*buffer, spikes)
-        return buffer, Listed(spikes, buffer[0], buffer[2])
+        ids, ends, span = append_spikes(*buffer, spikes=spikes)
+        return (ids, ends, span), Listed(spikes, ids, span)
 
     def write(self, buffer, row, tree):
         return buffer

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Literal
 
 UNCHANGED = ("broadcast_in_dim", "copy", "reshape", "squeeze", "stop_gradient")  # of numbers
 INLINED = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
@@ -96,7 +96,7 @@ def function_text(program: ClosedJaxpr, *counts: int) -> str:
     return "\n".join(["def rule(values, q, own, i, other, j, shared):", *(f"    {line}" for line in lines), ""])
 
 
-def loop_text(jaxpr: Jaxpr, order: list[int], places: list[tuple[int, bool]], size: int, dtype) -> tuple[str, list, list]:
+def loop_text(jaxpr: Any, order: list[int], places: list[tuple[int, bool]], size: int, dtype) -> tuple[str, list, list]:
     """The text of `part(start, stop, after, read, floats, counts)`, which does for neurons `start` to `stop` what a program does for all.
 
     Args:
@@ -149,7 +149,7 @@ class _Writer:
         self.numbers: dict[np.dtype, dict[Any, str]] = {dtype: {} for dtype in lifted}
         self.constants: dict[str, np.ndarray] = {}  # by their text
 
-    def write(self, jaxpr: Jaxpr, consts, arguments: list[str]) -> list[str]:
+    def write(self, jaxpr: Any, consts, arguments: list[str]) -> list[str]:
         """Append the statements of a program, and return the names of its results."""
         variables = jaxpr.invars if consts else (*jaxpr.constvars, *jaxpr.invars)
         known: dict[Any, str] = dict(zip(variables, arguments))
@@ -175,7 +175,7 @@ class _Writer:
             known |= dict(zip(equation.outvars, results))
         return [read(atom) for atom in jaxpr.outvars]
 
-    def _expression(self, equation, inputs: list[str]) -> str:
+    def _expression(self, equation: Any, inputs: list[str]) -> str:
         name, dtype = equation.primitive.name, equation.outvars[0].aval.dtype
         if not self._fit(equation):
             raise UnknownPrimitive(name)

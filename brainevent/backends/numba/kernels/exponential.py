@@ -6,17 +6,21 @@ below twice the smallest normal number are 0, and NaN stays NaN.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import types
 
+from ..bridge import intrinsics
 from ..bridge.inner import njit, overload
-from ..bridge.intrinsics import low_bits_as_exponent, multiply_add
 
 __all__ = ["exp", "expm1", "logistic", "tanh"]
 
+multiply_add: Any = intrinsics.multiply_add
+low_bits_as_exponent: Any = intrinsics.low_bits_as_exponent
 
-def _parts(x):
+
+def _parts(x) -> Any:
     """`(e^r - 1, 2^(n-1))` of x: half of `2^n`, which is finite wherever `e^x` is."""
     raise NotImplementedError
 

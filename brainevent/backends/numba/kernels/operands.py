@@ -171,7 +171,7 @@ def first_from(ids, bound):
     return low
 
 
-def active_in(x, window):
+def active_in(x, window) -> Any:
     """`(entries, ids, count)` of the entries `window[0]` to `window[1]` of `x`: the ids of the nonzero ones, from `window[0]`, are
     `ids[:count]`. `x` may be events whose ids were listed before: `(events, ids, span)`.
     """
