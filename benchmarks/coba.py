@@ -9,7 +9,8 @@ import brainunit as u
 
 from networks.coba import build
 
-from .common import Row, alternating, brian2_python
+from .common import Row, alternating
+from .environments import python_with
 
 PEER = Path(__file__).parent / "peers" / "brian2_coba.py"
 
@@ -40,13 +41,13 @@ def brian2(python: str, n: int, directory: str, peer: Path, *options: str):
 
 def measure(rounds: int) -> list[Row]:
     """Microseconds a step of 0.1 ms, one biological second a round."""
-    python, rows = brian2_python(), []
+    python, rows = python_with("brian2"), []
     for bar, n in (("2", 4_000), ("3", 40_000)):
         with tempfile.TemporaryDirectory() as directory:
             calls = {"ours": ours(n)}
             if python:
                 calls["peer"] = brian2(python, n, directory, PEER, "--record")
             figures = alternating(calls, rounds)
-        peer = "Brian2 2.9 C++ standalone, 1 thread" if python else "Brian2 not installed (set BRIAN2_PYTHON)"
+        peer = "Brian2 2.9 C++ standalone, 1 thread" if python else "Brian2 cannot be installed"
         rows.append(Row(bar, f"COBA {n:,}, one step", figures["ours"], "us", peer, figures.get("peer"), at_least=6.0))
     return rows

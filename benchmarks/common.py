@@ -91,14 +91,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def brian2_python() -> str | None:
-    """An interpreter that can import Brian2: `BRIAN2_PYTHON`, or this one (Brian2 2.9 wants numpy < 2.3)."""
-    for candidate in (os.environ.get("BRIAN2_PYTHON"), sys.executable):
-        if candidate and subprocess.run([candidate, "-c", "import brian2"], capture_output=True, check=False).returncode == 0:
-            return candidate
-    return None
-
-
 def markdown(rows: list[Row], about: dict[str, str]) -> str:
     """The table, under a line on where it was measured."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]

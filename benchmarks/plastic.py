@@ -8,7 +8,8 @@ import brainunit as u
 from brainevent.projections import LIF, Delta, FixedProb, Network, PairSTDP, Poisson, Projection, Uniform
 
 from .coba import brian2
-from .common import Row, alternating, brian2_python
+from .common import Row, alternating
+from .environments import python_with
 
 PEER = Path(__file__).parent / "peers" / "brian2_plastic.py"
 N = 10_000
@@ -33,11 +34,11 @@ def ours():
 
 def measure(rounds: int) -> list[Row]:
     """Microseconds a step of 0.1 ms."""
-    python = brian2_python()
+    python = python_with("brian2")
     with tempfile.TemporaryDirectory() as directory:
         calls = {"ours": ours()}
         if python:
             calls["peer"] = brian2(python, N, directory, PEER)
         figures = alternating(calls, rounds)
-    peer = "Brian2 2.9 C++ standalone, 1 thread" if python else "Brian2 not installed (set BRIAN2_PYTHON)"
+    peer = "Brian2 2.9 C++ standalone, 1 thread" if python else "Brian2 cannot be installed"
     return [Row("11", "1e7 plastic synapses, 5 Hz, one step", figures["ours"], "us", peer, figures.get("peer"), at_least=3.0)]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tables import needs_numba
+from tables import needs_numba, thorough
 
 import brainevent as be
 from brainevent.core import one_pass as module
@@ -102,7 +102,7 @@ def by_name(program):
     return lambda given: program(**given)
 
 
-@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("wide", [False, pytest.param(True, marks=thorough)])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_pass_does_what_the_program_does(name, wide):
     program = by_name(PROGRAMS[name])

@@ -132,7 +132,7 @@ def assert_same(found, eps):
         np.testing.assert_allclose(got[key], want[key], rtol=0, atol=eps * scale, err_msg=str(key))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(model, marks=thorough if model in ("ExpIF", "QIF", "ALIF") else ()) for model in MODELS])
 def test_every_model(model, monkeypatch):
     """200 steps in float64: what differs in the last bit grows by what neurons amplify."""
     with jax.enable_x64(True):
@@ -142,7 +142,12 @@ def test_every_model(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "names", [*((name,) for name in RECEPTORS), ("conductances", "exponential currents", "rising", "blocked by magnesium")], ids=" + ".join
+    "names",
+    [
+        *(pytest.param((name,), marks=() if name in ("jumps", "bound") else thorough) for name in RECEPTORS),
+        ("conductances", "exponential currents", "rising", "blocked by magnesium"),
+    ],
+    ids=" + ".join,
 )
 def test_every_receptor(names, monkeypatch):
     """Those that decay by a factor do so in the pass; several receptors of a population are one pass with it."""
