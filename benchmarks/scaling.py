@@ -27,7 +27,7 @@ CURRENTS = (155, 160, 170, 200, 250, 350, 600)  # pA, which change the rate, 40,
 def measured(n: int, each: int = 80, current: float = 200.0) -> dict:
     """`us` a step and the `rate` in Hz, of n neurons with so many synapses each and a constant drive in pA."""
     model, steps = build(n / 4000, K=each), int(min(10_000, max(300, 4e7 / n)))
-    options = {"dt": 0.1 * u.ms, "inputs": {view: current * u.pA for view in model.inputs}, "progress": False}
+    options = {"dt": 0.1 * u.ms, "inputs": dict.fromkeys(model.inputs, current * u.pA), "progress": False}
     model.net.run(100 * u.ms, **options)
     runs = [model.net.run(steps * 0.1 * u.ms, **options) for _ in range(3)]
     us = statistics.median(0.1e-3 / run.speed * 1e6 for run in runs if run.speed)

@@ -246,7 +246,7 @@ class Network(NetworkStates):
     def _run_chunks(self, external, recorder, backend, **options):
         """Run to the end or to Ctrl-C, and keep the states."""
         loop, tree = self._loop(external, recorder, backend), self._collect()
-        tree = jax.tree.map(jnp.copy, tree) if loop.in_place else tree
+        tree = jax.device_put(tree, may_alias=False) if loop.in_place else tree  # a copy, for which nothing is compiled
         tree["kept"].pop("step")  # the loop counts by itself, within an era
         chunks, told, before = Chunks(loop, self._values(external), tree, root_of(self.seed), **options), False, 0
         for tree in chunks:

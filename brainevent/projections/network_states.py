@@ -22,6 +22,7 @@ from .population import Population, plain_state
 from .projection import Projection
 from .schedule import Schedule
 from .units import check_sign, scalar
+from .values import on_device
 
 
 class NetworkStates(brainstate.nn.Module):
@@ -204,7 +205,7 @@ class NetworkStates(brainstate.nn.Module):
             part.check_step(number)
         rounded = [projection.rounded_delays(number) for projection in self.projections]
         self._dt = self.schedule.dt = number
-        self._population_operands = {p.label: jax.tree.map(jnp.asarray, p.operands(number)) for p in self.populations}
+        self._population_operands = {p.label: jax.tree.map(on_device, p.operands(number)) for p in self.populations}
         for projection, steps in zip(self.projections, rounded):
             if steps is not None:
                 projection.sort_delays(steps)

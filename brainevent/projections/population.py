@@ -15,7 +15,7 @@ import numpy as np
 
 from .guards import deep_copy, refuse_tracing, transfers
 from .parameters import describe, in_unit
-from .values import array_of, name_of, whole
+from .values import array_of, name_of, on_device, whole
 
 _unnamed = itertools.count()
 
@@ -143,14 +143,14 @@ class Population(brainstate.nn.Dynamics, abc.ABC):
         for key, unit in self.state_units.items():
             dtype = bool if key == "spikes" else jnp.result_type(float)
             with transfers():
-                zeros = jnp.zeros(self.size, dtype)
+                zeros = on_device(np.zeros(self.size, dtype))
             setattr(self, key, brainstate.HiddenState(zeros if unit is None else u.Quantity(zeros, unit=unit)))
 
     def set_states(self, values: dict[str, np.ndarray]):
         """Give the states the values of `initial`; floats in the precision that jax has now."""
         for name, value in values.items():
             state, unit = getattr(self, name), self.state_units[name]
-            array = jnp.asarray(value) if value.dtype != np.float64 else jnp.asarray(value, jnp.result_type(float))
+            array = on_device(value, jnp.result_type(float) if value.dtype == np.float64 else None)
             state.restore_value(array if unit is None else u.Quantity(array, unit=unit))
             self._dtypes[name] = array.dtype
 

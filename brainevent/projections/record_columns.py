@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.updates import Listed, append_spikes, appends_spikes, as_list, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .population import View
+from .values import on_device
 
 IDS = 1 << 18  # spikes that a buffer has room for, at least
 
@@ -96,7 +97,7 @@ class Spikes(Column):
 
     def buffer(self, rows, first):
         room = max(2 * self.population.size, IDS)
-        return jnp.zeros(room, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(3, jnp.int32)
+        return tuple(on_device(np.zeros(n, np.int32)) for n in (room, rows, 3))
 
     def listed(self, buffer, spikes):
         """`(buffer, spikes)`: the spikes of a step in a list, which is the end of that in the buffer."""
@@ -107,7 +108,7 @@ class Spikes(Column):
         return buffer
 
     def emptied(self, buffer):
-        return *buffer[:2], jnp.zeros(3, jnp.int32)
+        return *buffer[:2], on_device(np.zeros(3, np.int32))
 
     def room(self, buffer):
         ids, _, span = buffer
@@ -159,7 +160,7 @@ class States(Column):
         self.row_bytes = 8 * source.width / every
 
     def buffer(self, rows, first):
-        array = jnp.zeros((-(-rows // self.every), self.width), jnp.result_type(float))
+        array = on_device(np.zeros((-(-rows // self.every), self.width), jnp.result_type(float)))
         return array if self.every == 1 else (array, jnp.int32(0), jnp.int32(first % self.every))
 
     def write(self, buffer, row, tree):

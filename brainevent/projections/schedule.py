@@ -16,6 +16,7 @@ from .late import take_late
 from .population import Population
 from .projection import Projection
 from .synapses.base import Synapse
+from .values import on_device
 
 # to what a name in a pass over neurons belongs: synapses count from 0 up, gap junctions from GAP down
 OWN, CURRENT, GAP = -1, -2, -3
@@ -58,14 +59,14 @@ class Schedule:
 
     def initial(self) -> dict:
         """Step 0, synapses at zero, nothing counted."""
-        kept = {"step": jnp.asarray(words_of(0))}
+        kept = {"step": on_device(words_of(0))}
         for index, (population, synapse) in enumerate(self.synapses):
             for name, value in synapse.initial(population.size).items():
-                kept[f"synapse{index}.{name}"] = jnp.asarray(value, jnp.result_type(float))
+                kept[f"synapse{index}.{name}"] = on_device(value, jnp.result_type(float))
         for projection in self.projections:
             for name, value in ({} if projection.plasticity is None else projection.plasticity.initial(projection)).items():
-                kept[self.plastic_key(projection, name)] = jnp.asarray(value, jnp.result_type(float) if value.dtype.kind == "f" else None)
-        return kept | {f"paths{index}": jnp.zeros(len(TAKEN), jnp.int32) for index in range(len(self.projections))}
+                kept[self.plastic_key(projection, name)] = on_device(value, jnp.result_type(float) if value.dtype.kind == "f" else None)
+        return kept | {f"paths{index}": on_device(np.zeros(len(TAKEN), np.int32)) for index in range(len(self.projections))}
 
     def plastic_key(self, projection, name: str) -> str:
         """The key in `kept` of a state of the plasticity of a projection."""
@@ -95,15 +96,15 @@ class Schedule:
         for population in self.populations:
             longest = max((p.longest_delay(self.dt) for p in self.read_back(population)), default=0)
             if longest:
-                made[f"ring.{population.label}"] = jnp.zeros((1 << longest.bit_length(), packed_size(population.size)), jnp.uint8)
+                made[f"ring.{population.label}"] = on_device(np.zeros((1 << longest.bit_length(), packed_size(population.size)), np.uint8))
         for projection in self.projections:
             if projection.plasticity is not None and projection.learns and projection.each_delayed:
                 past = projection.plasticity.rings(projection, projection.longest_delay(self.dt))
-                made |= {self.plastic_key(projection, name): jnp.asarray(ring, jnp.result_type(float)) for name, ring in past.items()}
+                made |= {self.plastic_key(projection, name): on_device(ring, jnp.result_type(float)) for name, ring in past.items()}
             if projection.due_later:
                 key, slots = self.due_key(projection), 1 << projection.longest_delay(self.dt).bit_length()
                 slots = max(slots, made[key].shape[0] if key in made else 0)
-                made[key] = jnp.zeros((slots, projection.post.population.size), jnp.result_type(float))
+                made[key] = on_device(np.zeros((slots, projection.post.population.size), jnp.result_type(float)))
         return made
 
     def read_back(self, population) -> list[Projection]:

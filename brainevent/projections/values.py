@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ..arrays import aligned
+from ..arrays import aligned, placed
 from .parameters import describe, is_sparse, with_unit
 
 NUMBERS = "real numbers"
@@ -120,6 +120,11 @@ def whole(value, what: str, expected: str, *, least: int = 0, most: int = 2**31 
         given = repr(value) if isinstance(value, float) else describe(value)
         raise ValueError(f"{what} is {given}, but expected {expected}, at least {least}{ceiling}")
     return number
+
+
+def on_device(array, dtype=None):
+    """A copy of a host array as one of jax. Nothing is compiled for it, as it is by `jnp.asarray` and `jnp.zeros` for every new shape."""
+    return placed(np.array(array, dtype))
 
 
 def flag(value, what: str) -> bool:

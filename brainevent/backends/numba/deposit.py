@@ -75,6 +75,11 @@ def _forced(path, costs):
     return np.array({"auto": costs, "event": (0, 1), "dense": (0, -1)}[path], np.float32)
 
 
+def _may_split(A) -> bool:
+    """Whether a tenth of the rows, more than spike in a step as a rule, is work for a second thread: its code takes 3.5 s to compile."""
+    return A.nse >= 10 * THREADED_WORK
+
+
 def factor_of(decay, dtype):
     """The decay factor as a kernel takes it."""
     return None if decay is None else jnp.atleast_1d(jnp.asarray(decay, dtype))
@@ -108,7 +113,7 @@ def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
         costs = _forced(path, COSTS.sparse(A.shape[1] * target.dtype.itemsize))
         operands = (target, counts, decay, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
         return call(deposit_either, outs, *operands, aliases={0: 0, 1: 1})
-    blocks = threads()[0] if A.nse >= THREADED_WORK and A.ordered else 1
+    blocks = threads()[0] if _may_split(A) and A.ordered else 1
     if blocks > 1:
         operands = (target, counts, decay, spikes, scale, w, A.structure(), window, np.array([blocks], np.int32))
         return call(deposit_threaded, outs, *operands, aliases={0: 0, 1: 1})
@@ -135,7 +140,7 @@ def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
     outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
     scale, w = _split(A, ring.dtype)
     operands = (ring, counts, place, spikes, scale, w, A.structure(), *delays, np.array(window, np.int32))
-    blocks = threads()[0] if A.nse >= THREADED_WORK else 1
+    blocks = threads()[0] if _may_split(A) else 1
     if blocks > 1:
         return call(later.enqueue_threaded, outs, *operands, np.array([blocks, THREADED_WORK], np.int32), aliases={0: 0, 1: 1})
     return call(later.enqueue, outs, *operands, aliases={0: 0, 1: 1})

@@ -91,7 +91,7 @@ class Synapse(Parameters, abc.ABC):
 
     def check_weights(self, weights, what: str) -> None:
         """Raise an error naming `what` if one of the weights, plain numbers, is a conductance below zero."""
-        lowest = np.min(weights, initial=0.0)
+        lowest = np.min(np.asarray(weights), initial=0.0)
         if self.conducts and lowest < 0:
             raise ValueError(
                 f"{what} holds {lowest:.6g} {self.unit}, but a conductance is at least 0: inhibition is a reversal potential below rest, "
