@@ -14,15 +14,14 @@ from brainevent.projections import COBA, LIF, Expon, FixedProb, Network, Normal,
 from .command_line import Model, parser, simulate
 
 
-def build(scale: float = 1.0, seed: int = 42, *, format: str = "auto", K: int = 80) -> Model:
+def build(scale: float = 1.0, seed: int = 42, *, format: str = "auto") -> Model:
     """The network.
 
     Args:
-      scale: 1 for 4,000 neurons. A neuron gets K synapses on average at any scale (at least K neurons), so that the rate stays.
+      scale: 1 for 4,000 neurons. A neuron gets 80 synapses on average at any scale (at least 80 neurons), so that the rate stays.
       seed: of connections and initial values.
       format: how synapses are stored, a word of `brainevent.projections.FORMATS`; "jit" stores none. All give the same network and, on a
         CPU, the same spikes.
-      K: synapses of a neuron. The fewer there are, the stronger each is, so that the mean input stays.
     """
     n = round(4000 * scale)
     N = LIF(
@@ -37,10 +36,10 @@ def build(scale: float = 1.0, seed: int = 42, *, format: str = "auto", K: int = 
         name="N",
     )
     E, I = N[: n * 4 // 5], N[n * 4 // 5 :]
-    p, w = K / n, 80 / K
+    p = 80 / n
     net = Network(
-        Projection(E, FixedProb(p, weight=6 * w * u.nS, format=format), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), N),
-        Projection(I, FixedProb(p, weight=67 * w * u.nS, format=format), Expon(tau=10 * u.ms, output=COBA(E=-80 * u.mV)), N),
+        Projection(E, FixedProb(p, weight=6 * u.nS, format=format), Expon(tau=5 * u.ms, output=COBA(E=0 * u.mV)), N),
+        Projection(I, FixedProb(p, weight=67 * u.nS, format=format), Expon(tau=10 * u.ms, output=COBA(E=-80 * u.mV)), N),
         seed=seed,
     )
     return Model(net, E, I, inputs={N: 200 * u.pA})
