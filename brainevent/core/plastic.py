@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .updates import Arrivals, _choose, arrived, chosen_for
+from .table import chosen
+from .updates import Arrivals, arrived, chosen_for
 
 
 class Resources(NamedTuple):
@@ -48,7 +49,7 @@ def release(resources: Resources, sent, A, w, spikes, place, kinetics: Kinetics)
     Returns:
       `(resources, sent)`.
     """
-    run = _choose("release", A, sent.dtype)
+    run = chosen("release", A, sent.dtype)
     return _release(run, resources, sent, A, w, spikes, place, Kinetics(*(jnp.atleast_1d(jnp.asarray(k, sent.dtype)) for k in kinetics)))
 
 
@@ -86,7 +87,7 @@ def released(resources: Resources, sent, A, w, spikes, place, kinetics: Kinetics
 
 def remember(ring, trace, place):
     """Write a trace, floats (n,), into the slot of this step of a ring, (slots, n), a power of two; in place where the backend can."""
-    return _remember(_choose("remember", dtype=ring.dtype), ring, trace, place)
+    return _remember(chosen("remember", dtype=ring.dtype), ring, trace, place)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -140,7 +141,7 @@ def learn(
     """
     first, values = None, tuple(jnp.asarray(value) for value in values)
     late, dtype = isinstance(spikes, Arrivals), values[0].dtype
-    run = chosen_for(spikes, "learn", A, dtype) if late else _choose("learn", A, dtype)
+    run = chosen_for(spikes, "learn", A, dtype) if late else chosen("learn", A, dtype)
     shared = tuple(jnp.asarray(number, values[0].dtype) for number in shared)
     if late:
         first, spikes = spikes.first, spikes._replace(first=None)

@@ -11,6 +11,7 @@ import functools
 import importlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import brainunit as u
 import jax
@@ -47,7 +48,7 @@ class Kernel:
     platform: str
     dtypes: tuple[str, ...] | None = None
     event_driven: bool = False  # whether a product costs the active lines only, where the operand stands on the lines of the format
-    lists: bool = False  # whether it takes spikes as `core.updates.Listed` too
+    lists: bool = False  # whether it takes spikes as `core.spikes.Listed` too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +200,25 @@ def choose(operation: str, cls: type, platform: str, request: str | None, dtype)
             return Choice(operation, cls.__name__, platform, str(np.dtype(dtype)), name, reason, found)
     remedy = "leave the backend out for the automatic choice, or ask for 'xla', which serves everything"
     raise BackendError(f"{operation} on {cls.__name__} ({dtype} weights, {platform}): {'; '.join(said)}; {remedy}")
+
+
+def choice(operation: str, A=None, dtype: Any = np.float32, backend: str | None = None) -> Choice:
+    """The choice for an operation of a network on A, or on arrays alone, where it runs now; `backend` goes before what was asked for."""
+    return choose(operation, type(A) if A is not None else object, current_platform(), backend or requested(A), dtype)
+
+
+def chosen(operation: str, A=None, dtype: Any = np.float32, backend: str | None = None) -> Callable:
+    """The function of that choice."""
+    return choice(operation, A, dtype, backend).run
+
+
+def serves(operation: str, dtype: Any = np.float32) -> bool:
+    """Whether there is one."""
+    try:
+        choice(operation, dtype=dtype)
+    except BackendError:
+        return False
+    return True
 
 
 def explain(operation: str, A, *, platform: str | None = None) -> Choice:

@@ -1,4 +1,4 @@
-"""Operations on the large buffers of a running network: pack spikes, keep them in a ring, deposit them at their targets.
+"""Operations on the large buffers of a running network: threshold and reset, deliveries, rings of input that is due, weights.
 
 Where a backend has a kernel of its own (numba on CPU) the buffer is updated in place: the call both updates and returns what the
 step reads, so that XLA never has a reason to copy. Everywhere else plain XLA does the same.
@@ -11,128 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import table
 from .operator import propagate
-
-
-def _choose(operation, A=None, dtype=np.float32):
-    return _by(table.requested(A), operation, A, dtype)
-
-
-def _by(backend: str | None, operation, A, dtype):
-    return table.choose(operation, type(A) if A is not None else object, table.current_platform(), backend, dtype).run
+from .spikes import entries
+from .table import choice, chosen
 
 
 def _taking(operation, A, dtype, spikes):
     """`(kernel, spikes)`, these as the kernel takes them."""
-    found = table.choose(operation, type(A), table.current_platform(), table.requested(A), dtype)
+    found = choice(operation, A, dtype)
     return found.run, spikes if found.kernel.lists else entries(spikes)
-
-
-LISTED_WORDS = 32  # of 32 spikes, that are listed together
-
-
-def packed_size(n: int) -> int:
-    """Bytes that hold n spikes as bits, in whole 64-bit words."""
-    return (n + 63) // 64 * 8
-
-
-def pack(spikes):
-    """Spikes, bool (n,), as bits: uint8 (packed_size(n),), the first neuron lowest."""
-    return _choose("pack")(spikes)
-
-
-class Listed(NamedTuple):
-    """The spikes of a step, found once for all who deliver or record them.
-
-    spikes: bool (n,). ids: int32 (room,), of which `ids[span[0] : span[1]]` spiked, ascending; the others are anything. span: int32 (3,),
-    the last of which is how many steps have written to the list.
-    """
-
-    spikes: Any
-    ids: Any
-    span: Any
-
-
-def as_list(spikes):
-    """Spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are."""
-    return Listed(spikes, *_choose("list_active")(spikes)) if _serves("list_active") else spikes
-
-
-def entries(spikes):
-    """Spikes as an array, however they are given."""
-    return spikes.spikes if isinstance(spikes, Listed) else spikes
-
-
-def append_spikes(ids, ends, span, spikes):
-    """Append the neurons that spiked to a list, in place.
-
-    Args:
-      ids, span: of `Listed` before this step, or zeros; there must be room for all neurons after `span[1]`.
-      ends: int32 (rows,), where the spikes of each step end.
-      spikes: bool (n,).
-
-    Returns:
-      `(ids, ends, span)`, with which `Listed(spikes, ids, span)` are those of this step.
-    """
-    return _choose("append_spikes")(ids, ends, span, spikes)
-
-
-def appends_spikes() -> bool:
-    """Whether the backend in use appends spikes to a list, step by step."""
-    return _serves("append_spikes")
-
-
-def lists_spikes() -> bool:
-    """Whether the backend in use lists spikes of many steps itself; where it does not, the host takes the bits apart."""
-    return _serves("list_spikes")
-
-
-def _serves(operation: str) -> bool:
-    try:
-        _choose(operation)
-    except table.BackendError:
-        return False
-    return True
-
-
-@jax.jit
-def count_spikes(bits, rows):
-    """How many spikes there are in the first rows of bits.
-
-    Args:
-      bits: uint8 (r, packed_size(n)). rows: how many of the r hold something.
-
-    Returns:
-      `(words, counts, starts, rows)`: the bits as int32 words, the spikes of each row, int32 (r,), and how many come before each run of
-      `LISTED_WORDS` words, row by row; the number of rows, int32 (1,).
-    """
-    words = jax.lax.bitcast_convert_type(bits.reshape(bits.shape[0], -1, 4), jnp.int32)
-    ones = jnp.where(jnp.arange(words.shape[0])[:, None] < rows, jax.lax.population_count(words), 0)
-    runs = jnp.pad(ones, ((0, 0), (0, -words.shape[1] % LISTED_WORDS)))
-    counts = runs.reshape(words.shape[0], -1, LISTED_WORDS).sum(2)
-    starts = (jnp.cumsum(counts.reshape(-1)) - counts.reshape(-1)).astype(jnp.int32)
-    return words, counts.sum(1), starts, jnp.asarray(rows, jnp.int32).reshape(1)
-
-
-def list_spikes(words, starts, rows, capacity: int):
-    """The neurons that spiked, row by row and ascending in a row: int32 (capacity,), zeros where there are fewer."""
-    return _choose("list_spikes")(words, starts, rows, capacity)
-
-
-def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
-    """Write this step's spikes into a ring of bits, and read those that are due.
-
-    Args:
-      ring: uint8 (slots, packed_size(n)), slots > max(delays).
-      step: int32 scalar, the number of this step.
-      spikes: bool (n,).
-      delays: distinct delays in steps, at least 0.
-
-    Returns:
-      `(ring, due)`, due bool (len(delays), n): the spikes of `step - delay`.
-    """
-    return _choose("ring_exchange")(ring, step, spikes, delays)
 
 
 def fire(V, wait, threshold, reset, hold):
@@ -147,7 +34,7 @@ def fire(V, wait, threshold, reset, hold):
     Returns:
       `(V, wait, spikes)`: V reset where it passed the threshold, the count of this step's end, and the spikes, bool (n,).
     """
-    return _fire(_choose("fire", dtype=V.dtype), V, wait, threshold, reset, hold)
+    return _fire(chosen("fire", dtype=V.dtype), V, wait, threshold, reset, hold)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -171,7 +58,7 @@ def draw_counts(key, table: np.ndarray, rows, n: int, dtype):
       key: a random key of threefry, which no other draw takes.
       table: uint32 (r, m), ascending in a row: `2^32 P(X <= k)`. rows: which of the r is whose, integers (n,), or None where there is one.
     """
-    return _choose("draw_counts", dtype=dtype)(key, table, rows, n, dtype)
+    return chosen("draw_counts", dtype=dtype)(key, table, rows, n, dtype)
 
 
 def deposit(target, counts, A, mirror, spikes, *, decay=None, window, path: str):
@@ -273,7 +160,7 @@ def _enqueue_jvp(run, window, primals, tangents):
     def plain(ring, A, spikes):
         if isinstance(delays, Delays):
             return add_later(ring, A, delays, spikes, place, window)
-        return ring + _by("xla", "enqueue", A, ring.dtype)(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
+        return ring + chosen("enqueue", A, ring.dtype, "xla")(jnp.zeros_like(ring), counts, A, delays, spikes, place, window=window)[0]
 
     tangent = jax.jvp(plain, (ring, A, entries(spikes)), (tangents[0], tangents[2], entries(tangents[4])))[1]
     return _enqueue(run, window, *primals), (tangent, np.zeros(counts.shape, jax.dtypes.float0))
@@ -303,7 +190,7 @@ class Arrivals(NamedTuple):
 
 def chosen_for(arrivals: Arrivals, operation, A, dtype):
     """The kernel of an operation on what arrives: that of plain XLA where delays are in no order."""
-    return _by("xla" if arrivals.delays.tally is None else table.requested(A), operation, A, dtype)
+    return chosen(operation, A, dtype, "xla" if arrivals.delays.tally is None else None)
 
 
 def arrive(target, counts, A, arrivals: Arrivals, *, decay=None, window):
@@ -364,7 +251,7 @@ def collect(target, ring, place, *, decay=None):
     Returns:
       `(target, ring)`.
     """
-    return _collect(_choose("collect", dtype=target.dtype), target, ring, place, decay)
+    return _collect(chosen("collect", dtype=target.dtype), target, ring, place, decay)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -405,7 +292,7 @@ def strengthen(A, w, spikes, trace, *, axis: int, places=None):
     Returns:
       The new weights.
     """
-    return _strengthen(_choose("strengthen", A, w.dtype), axis, w, trace, A, spikes, places)
+    return _strengthen(chosen("strengthen", A, w.dtype), axis, w, trace, A, spikes, places)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -417,5 +304,5 @@ def _strengthen(run, axis, w, trace, A, spikes, places):
 def _strengthen_jvp(run, axis, primals, tangents):
     """Linear in the weights and the trace; the tangents go through plain XLA, which can be transposed."""
     w, _, A, spikes, places = primals
-    plain = table.choose("strengthen", type(A), table.current_platform(), "xla", w.dtype).run
+    plain = chosen("strengthen", A, w.dtype, "xla")
     return _strengthen(run, axis, *primals), plain(A, tangents[0], spikes, tangents[1], axis=axis, places=places)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import EventArray
-from ..core.updates import Arrivals, Delays, ring_exchange
+from ..core.spikes import ring_exchange
+from ..core.updates import Arrivals, Delays
 
 
 def under_way(schedule, kept: dict, matrices: list, changing, step: int) -> dict:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.launch import Line, kernel_for
+from ..core.spikes import lists_spikes, packed_size
 from ..core.table import Choice
-from ..core.updates import lists_spikes, packed_size
 from .clock import Clock
 from .guards import transfers
 from .launch_model import NotServed, Tables

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.updates import Listed, append_spikes, appends_spikes, as_list, count_spikes, list_spikes, lists_spikes, pack, packed_size
+from ..core.spikes import Listed, append_spikes, appends_spikes, as_list, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .population import View
 from .values import on_device
 

@@ -10,7 +10,7 @@ import brainunit as u
 import jax.numpy as jnp
 
 from ..core import table
-from ..core.updates import as_list
+from ..core.spikes import as_list
 from .parameters import describe
 from .population import Population, StateView, View, as_view
 from .record_columns import Column, Source, SpikeBits, Spikes, States, plain_column
@@ -144,7 +144,7 @@ class Recorder:
         return {key: column.buffer(self.rows, first) for key, column in self.columns.items()}
 
     def find(self, buffers: dict, label: str, spikes):
-        """The spikes of a population in a step as `core.updates.as_list` gives them; where they are recorded, the list is in its buffer."""
+        """The spikes of a population in a step as `core.spikes.as_list` gives them; where they are recorded, the list is in its buffer."""
         for key, column in self.columns.items():
             if isinstance(column, Spikes) and column.population.label == label:
                 buffers[key], found = column.listed(buffers[key], spikes)

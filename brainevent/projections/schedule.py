@@ -9,7 +9,8 @@ import numpy as np
 from ..core.one_pass import one_pass
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
-from ..core.updates import Arrivals, arrive, as_list, collect, deposit, enqueue, entries, pack, packed_size, ring_exchange
+from ..core.spikes import as_list, entries, pack, packed_size, ring_exchange
+from ..core.updates import Arrivals, arrive, collect, deposit, enqueue
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .late import take_late
@@ -142,7 +143,7 @@ class Schedule:
           external: the external currents.
           values: those of them that are operands under `inputs`, and under `populations`, by label, the operands of each.
           clock: which step it is.
-          find: lists the spikes of a population, for those who deliver them: `find(label, spikes)`; `core.updates.as_list` if left out.
+          find: lists the spikes of a population, for those who deliver them: `find(label, spikes)`; `core.spikes.as_list` if left out.
         """
         step = _Step(self, tree, clock, find or (lambda label, spikes: as_list(spikes)))
         step.integrate(external, values, matrices)

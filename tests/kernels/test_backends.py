@@ -21,7 +21,7 @@ import brainevent as be
 from brainevent.backends.numba import stored as numba_stored
 from brainevent.backends.numba.kernels.operands import span
 from brainevent.connectivity import as_ids
-from brainevent.core import table, updates
+from brainevent.core import spikes, table
 
 
 def loss(A, w, x, y):
@@ -66,7 +66,7 @@ def test_the_default_device_decides(device):
     assert table.current_platform() == jax.default_backend().replace("gpu", "cuda")
     with jax.default_device(device()):
         assert table.current_platform() == "cpu"
-        assert updates.pack(jnp.ones(64, bool)).tolist() == [255] * 8
+        assert spikes.pack(jnp.ones(64, bool)).tolist() == [255] * 8
 
 
 @needs_numba

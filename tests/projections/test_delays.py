@@ -10,7 +10,7 @@ import pytest
 from tables import HERE
 
 import brainevent as be
-from brainevent.core.updates import pack, packed_size, ring_exchange
+from brainevent.core.spikes import pack, packed_size, ring_exchange
 from brainevent.projections import LIF, Delta, Expon, Network, OneToOne, Poisson, Projection, running
 
 DT = 0.1

@@ -15,7 +15,8 @@ from tables import HERE, needs_numba, thorough
 
 import brainevent as be
 from brainevent.core.plastic import Kinetics, Resources, learn, release, released
-from brainevent.core.updates import Arrivals, Delays, arrive, packed_size
+from brainevent.core.spikes import packed_size
+from brainevent.core.updates import Arrivals, Delays, arrive
 from brainevent.projections import (
     COBA,
     CUBA,

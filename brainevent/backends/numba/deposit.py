@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...core.path_choice import COSTS, TAKEN
+from ...core.spikes import entries
 from ...core.table import BackendError, kernel
-from ...core.updates import add_arriving, entries
+from ...core.updates import add_arriving
 from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense

@@ -6,8 +6,8 @@ import numpy as np
 
 from ...core import law as laws
 from ...core.columns import gathered, spread, summed
+from ...core.spikes import entries
 from ...core.table import kernel
-from ...core.updates import entries
 from ...formats.jit_connectivity import JITConnectivity
 from .bridge.ffi import call, threads
 from .deposit import EVENT, GATHER, factor_of

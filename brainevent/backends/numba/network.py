@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.spikes import packed_size
 from ...core.table import kernel
-from ...core.updates import packed_size
 from .bridge.ffi import call
 from .bridge.inner import njit
 from .bridge.intrinsics import load_word

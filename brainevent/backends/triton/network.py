@@ -5,8 +5,9 @@ import numpy as np
 
 from ...core.launch import BLOCKS, Line
 from ...core.path_choice import TAKEN
+from ...core.spikes import LISTED_WORDS
 from ...core.table import BackendError
-from ...core.updates import LISTED_WORDS, add_arriving
+from ...core.updates import add_arriving
 from ...formats.compressed import Compressed
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity

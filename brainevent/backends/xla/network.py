@@ -9,8 +9,9 @@ import numpy as np
 from ...core.ordered_sums import add_at
 from ...core.path_choice import TAKEN
 from ...core.plastic import learned, released, remembered
+from ...core.spikes import packed_size
 from ...core.table import BackendError, kernel
-from ...core.updates import add_arrived, add_arriving, add_later, packed_size, take_due
+from ...core.updates import add_arrived, add_arriving, add_later, take_due
 from ...formats.compressed import Compressed, in_range
 from ...formats.dense import Dense
 from ...formats.jit_connectivity import JITConnectivity

@@ -1,0 +1,105 @@
+"""The spikes of a step as bits, as lists and in rings of those under way, where a backend has kernels for that in place."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .table import chosen, serves
+
+LISTED_WORDS = 32  # of 32 spikes, that are listed together
+
+
+def packed_size(n: int) -> int:
+    """Bytes that hold n spikes as bits, in whole 64-bit words."""
+    return (n + 63) // 64 * 8
+
+
+def pack(spikes):
+    """Spikes, bool (n,), as bits: uint8 (packed_size(n),), the first neuron lowest."""
+    return chosen("pack")(spikes)
+
+
+class Listed(NamedTuple):
+    """The spikes of a step, found once for all who deliver or record them.
+
+    spikes: bool (n,). ids: int32 (room,), of which `ids[span[0] : span[1]]` spiked, ascending; the others are anything. span: int32 (3,),
+    the last of which is how many steps have written to the list.
+    """
+
+    spikes: Any
+    ids: Any
+    span: Any
+
+
+def as_list(spikes):
+    """Spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are."""
+    return Listed(spikes, *chosen("list_active")(spikes)) if serves("list_active") else spikes
+
+
+def entries(spikes):
+    """Spikes as an array, however they are given."""
+    return spikes.spikes if isinstance(spikes, Listed) else spikes
+
+
+def append_spikes(ids, ends, span, spikes):
+    """Append the neurons that spiked to a list, in place.
+
+    Args:
+      ids, span: of `Listed` before this step, or zeros; there must be room for all neurons after `span[1]`.
+      ends: int32 (rows,), where the spikes of each step end.
+      spikes: bool (n,).
+
+    Returns:
+      `(ids, ends, span)`, with which `Listed(spikes, ids, span)` are those of this step.
+    """
+    return chosen("append_spikes")(ids, ends, span, spikes)
+
+
+def appends_spikes() -> bool:
+    """Whether the backend in use appends spikes to a list, step by step."""
+    return serves("append_spikes")
+
+
+def lists_spikes() -> bool:
+    """Whether the backend in use lists spikes of many steps itself; where it does not, the host takes the bits apart."""
+    return serves("list_spikes")
+
+
+@jax.jit
+def count_spikes(bits, rows):
+    """How many spikes there are in the first rows of bits.
+
+    Args:
+      bits: uint8 (r, packed_size(n)). rows: how many of the r hold something.
+
+    Returns:
+      `(words, counts, starts, rows)`: the bits as int32 words, the spikes of each row, int32 (r,), and how many come before each run of
+      `LISTED_WORDS` words, row by row; the number of rows, int32 (1,).
+    """
+    words = jax.lax.bitcast_convert_type(bits.reshape(bits.shape[0], -1, 4), jnp.int32)
+    ones = jnp.where(jnp.arange(words.shape[0])[:, None] < rows, jax.lax.population_count(words), 0)
+    runs = jnp.pad(ones, ((0, 0), (0, -words.shape[1] % LISTED_WORDS)))
+    counts = runs.reshape(words.shape[0], -1, LISTED_WORDS).sum(2)
+    starts = (jnp.cumsum(counts.reshape(-1)) - counts.reshape(-1)).astype(jnp.int32)
+    return words, counts.sum(1), starts, jnp.asarray(rows, jnp.int32).reshape(1)
+
+
+def list_spikes(words, starts, rows, capacity: int):
+    """The neurons that spiked, row by row and ascending in a row: int32 (capacity,), zeros where there are fewer."""
+    return chosen("list_spikes")(words, starts, rows, capacity)
+
+
+def ring_exchange(ring, step, spikes, delays: tuple[int, ...]):
+    """Write this step's spikes into a ring of bits, and read those that are due.
+
+    Args:
+      ring: uint8 (slots, packed_size(n)), slots > max(delays).
+      step: int32 scalar, the number of this step.
+      spikes: bool (n,).
+      delays: distinct delays in steps, at least 0.
+
+    Returns:
+      `(ring, due)`, due bool (len(delays), n): the spikes of `step - delay`.
+    """
+    return chosen("ring_exchange")(ring, step, spikes, delays)
