@@ -35,7 +35,7 @@ from .recorder import Recorder
 from .recording import Run
 from .running import Chunks, Loop, kept_loop, not_finite, step_by_step
 from .schedule import Schedule
-from .summary import summary, summary_html
+from .summary import headline, summary, summary_html
 from .units import check_sign, scalar, steps_of, warn_of_rounding
 from .values import flag
 
@@ -284,6 +284,9 @@ class Network(NetworkStates):
     def plot(self, *, path: str | None = None):
         """Draw the populations and the projections between them; see `graph.plot_graph`."""
         return plot_graph(self, path=path)
+
+    def __repr__(self) -> str:
+        return f"Network({headline(self)})"
 
     def _repr_html_(self) -> str:
         return summary_html(self)

@@ -53,9 +53,10 @@ def _synapses(net) -> list[tuple]:
     return rows
 
 
-def _head(net) -> str:
+def headline(net) -> str:
+    """What a network is, in one line."""
     total, neurons = sum(p.n_synapses for p in net.projections), sum(p.size for p in net.populations)
-    return f"Network: {neurons:,} neurons, {total:,} synapses, seed {net.seed}, dt {'set by run' if net.dt is None else net.dt}"
+    return f"{neurons:,} neurons, {total:,} synapses, seed {net.seed}, dt {'set by run' if net.dt is None else net.dt}"
 
 
 def _notes(net) -> list[str]:
@@ -79,7 +80,7 @@ def _tables(net) -> list[list[tuple]]:
 def summary(net) -> str:
     """Populations, the schedule, and the projections of a network, as text."""
     tables = [line for rows in _tables(net) for line in (*_table(rows), "")]
-    return "\n".join([_head(net), "", *tables, *_notes(net)])
+    return "\n".join([f"Network: {headline(net)}", "", *tables, *_notes(net)])
 
 
 def summary_html(net) -> str:
@@ -90,4 +91,4 @@ def summary_html(net) -> str:
 
     tables = [f"<table>{row(rows[0], 'th')}{''.join(row(cells, 'td') for cells in rows[1:])}</table>" for rows in _tables(net)]
     notes = [f"<div>{html.escape(line)}</div>" for line in _notes(net)]
-    return "".join([f"<div><b>{html.escape(_head(net))}</b></div>", *tables, *notes])
+    return "".join([f"<div><b>Network: {html.escape(headline(net))}</b></div>", *tables, *notes])

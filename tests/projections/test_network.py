@@ -420,6 +420,7 @@ def test_summary_names_everything():
         assert part in text, part
     assert re.search(r"each step: integrate N, source > decay synapses > threshold > deliver .* > reset > record", text)
     assert "dt set by run" in Network(LIF(3)).summary()
+    assert repr(Network(LIF(3), seed=2, dt=DT * u.ms)) == "Network(3 neurons, 0 synapses, seed 2, dt 0.1 ms)"
     for line in text.splitlines():
         assert line == line.rstrip()
 
