@@ -17,8 +17,8 @@ def knows(flags: str) -> bool:
     return not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}, capture_output=True).returncode
 
 
-# Before jax and numba are imported; processes of xdist inherit it, and a run of every row compiles as for users
-if "PYTEST_XDIST_WORKER" not in os.environ and "--thorough" not in sys.argv:
+# Before jax and numba are imported; processes of xdist inherit it
+if not {"PYTEST_XDIST_WORKER", "BRAINEVENT_TEST_AS_FOR_USERS"} & os.environ.keys():
     os.environ.setdefault("NUMBA_OPT", "1")  # part of the name of the folder where machine code is kept
     if "XLA_FLAGS" not in os.environ and knows(QUICK_FLAGS):
         os.environ["XLA_FLAGS"] = QUICK_FLAGS
