@@ -23,13 +23,12 @@ def pack(spikes):
 class Listed(NamedTuple):
     """The spikes of a step, found once for all who deliver or record them.
 
-    spikes: bool (n,). ids: int32 (room,), of which `ids[span[0] : span[1]]` spiked, ascending; the others are anything. span: int32 (3,),
-    the last of which is how many steps have written to the list.
+    spikes: bool (n,). ids: int32 (n,), ascending, of which the first `count`, int32 (1,), are those that spiked; the others are anything.
     """
 
     spikes: Any
     ids: Any
-    span: Any
+    count: Any
 
 
 def as_list(spikes):
@@ -42,18 +41,18 @@ def entries(spikes):
     return spikes.spikes if isinstance(spikes, Listed) else spikes
 
 
-def append_spikes(ids, ends, span, spikes):
-    """Append the neurons that spiked to a list, in place.
+def append_spikes(ids, ends, count, row, spikes: Listed):
+    """Append the neurons that spiked to a list, in place. (That of the step is another one: XLA copies a buffer which is carried on and
+    which deliveries read as well, in a network of several populations.)
 
     Args:
-      ids, span: of `Listed` before this step, or zeros; there must be room for all neurons after `span[1]`.
-      ends: int32 (rows,), where the spikes of each step end.
-      spikes: bool (n,).
+      ids: int32 (room,), of which `count`, int32 (1,), are taken; there must be room for all neurons.
+      ends: int32 (rows,), where the spikes of each row end. row: which one this is, an int32 scalar.
 
     Returns:
-      `(ids, ends, span)`, with which `Listed(spikes, ids, span)` are those of this step.
+      `(ids, ends, count)`.
     """
-    return chosen("append_spikes")(ids, ends, span, spikes)
+    return chosen("append_spikes")(ids, ends, count, row, spikes)
 
 
 def appends_spikes() -> bool:

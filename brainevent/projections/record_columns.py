@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.spikes import Listed, append_spikes, appends_spikes, as_list, count_spikes, list_spikes, lists_spikes, pack, packed_size
+from ..core.spikes import append_spikes, appends_spikes, count_spikes, list_spikes, lists_spikes, pack, packed_size
 from .population import View
 from .values import on_device
 
@@ -97,22 +97,21 @@ class Spikes(Column):
 
     def buffer(self, rows, first):
         room = max(2 * self.population.size, IDS)
-        return tuple(on_device(np.zeros(n, np.int32)) for n in (room, rows, 3))
+        return tuple(on_device(np.zeros(n, np.int32)) for n in (room, rows, 1))
 
-    def listed(self, buffer, spikes):
-        """`(buffer, spikes)`: the spikes of a step in a list, which is the end of that in the buffer."""
-        ids, ends, span = append_spikes(*buffer, spikes=spikes)
-        return (ids, ends, span), Listed(spikes, ids, span)
+    def append(self, buffer, row, spikes):
+        """The buffer with the spikes of a step, as `core.spikes.as_list` gives them."""
+        return append_spikes(*buffer, row=row, spikes=spikes)
 
     def write(self, buffer, row, tree):
         return buffer
 
     def emptied(self, buffer):
-        return *buffer[:2], on_device(np.zeros(3, np.int32))
+        return *buffer[:2], on_device(np.zeros(1, np.int32))
 
     def room(self, buffer):
-        ids, _, span = buffer
-        return span[1] <= ids.shape[0] - self.population.size
+        ids, _, count = buffer
+        return count[0] <= ids.shape[0] - self.population.size
 
     def collect(self, buffer, first, rows):
         ids, ends = (np.asarray(part) for part in buffer[:2])
@@ -135,8 +134,8 @@ class SpikeBits(Spikes):
     def buffer(self, rows, first):
         return jnp.zeros((rows, self.row_bytes), jnp.uint8)
 
-    def listed(self, buffer, spikes):
-        return buffer, as_list(spikes)
+    def append(self, buffer, row, spikes):
+        return buffer
 
     def write(self, buffer, row, tree):
         return buffer.at[row].set(pack(tree["populations"][self.population.label]["spikes"]))

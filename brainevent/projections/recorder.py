@@ -143,13 +143,13 @@ class Recorder:
         """Empty buffers on the device, for steps from one on."""
         return {key: column.buffer(self.rows, first) for key, column in self.columns.items()}
 
-    def find(self, buffers: dict, label: str, spikes):
-        """The spikes of a population in a step as `core.spikes.as_list` gives them; where they are recorded, the list is in its buffer."""
+    def find(self, buffers: dict, row, label: str, spikes):
+        """The spikes of a population in a step as `core.spikes.as_list` gives them; where they are recorded, they are in its buffer too."""
+        found = as_list(spikes)
         for key, column in self.columns.items():
             if isinstance(column, Spikes) and column.population.label == label:
-                buffers[key], found = column.listed(buffers[key], spikes)
-                return found
-        return as_list(spikes)
+                buffers[key] = column.append(buffers[key], row, found)
+        return found
 
     def write(self, buffers, row, tree):
         """Record one step into its row."""

@@ -48,7 +48,7 @@ def step_by_step(advance: Callable, recorder):
         def body(carry):
             row, tree, buffers = carry
             buffers = dict(buffers)
-            find = functools.partial(recorder.find, buffers)
+            find = functools.partial(recorder.find, buffers, row)
             tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root, find)
             return row + 1, tree, recorder.write(buffers, row, tree)
 

@@ -39,18 +39,19 @@ def pack(spikes, out):
     return OK
 
 
-def list_active(spikes, ids, span):
-    span[0], span[1], span[2] = 0, write_active(spikes, ids, np.uint64(0)), 1
+def list_active(spikes, ids, count):
+    count[0] = write_active(spikes, ids, np.uint64(0))
     return OK
 
 
-def append_spikes(ids, ends, span, spikes, ids_after, ends_after, span_after):
+def append_spikes(ids, ends, count, row, new, n_new, ids_after, ends_after, count_after):
     """What is called `_after` shares the memory of what is called so without."""
-    n, row = np.uint64(span_after[1]), np.uint64(span_after[2])
-    if n + np.uint64(spikes.shape[0]) > np.uint64(ids_after.shape[0]) or row >= np.uint64(ends_after.shape[0]):
+    n, m = np.uint64(count_after[0]), np.uint64(n_new[0])
+    if n + m > np.uint64(ids_after.shape[0]):
         return ID_OUT_OF_RANGE
-    ends_after[row] = stop = write_active(spikes, ids_after, n)
-    span_after[0], span_after[1], span_after[2] = n, stop, row + np.uint64(1)
+    for k in range(m):
+        ids_after[n + k] = new[k]
+    count_after[0] = ends_after[row[0]] = n + m
     return OK
 
 
@@ -97,14 +98,14 @@ def fire_cpu(V, wait, threshold, reset, hold):
 
 
 @kernel("append_spikes", object, backend="numba", platform="cpu")
-def append_spikes_cpu(ids, ends, span, spikes):
-    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, span)]
-    return tuple(call(append_spikes, outs, ids, ends, span, spikes, aliases={0: 0, 1: 1, 2: 2}))
+def append_spikes_cpu(ids, ends, count, row, spikes):
+    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, count)]
+    return tuple(call(append_spikes, outs, ids, ends, count, row, spikes.ids, spikes.count, aliases={0: 0, 1: 1, 2: 2}))
 
 
 @kernel("list_active", object, backend="numba", platform="cpu")
 def list_active_cpu(spikes):
-    return call(list_active, (jax.ShapeDtypeStruct(spikes.shape, np.int32), jax.ShapeDtypeStruct((3,), np.int32)), spikes)
+    return call(list_active, (jax.ShapeDtypeStruct(spikes.shape, np.int32), jax.ShapeDtypeStruct((1,), np.int32)), spikes)
 
 
 @kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))

@@ -173,7 +173,7 @@ def first_from(ids, bound):
 
 def active_in(x, window) -> Any:
     """`(entries, ids, count)` of the entries `window[0]` to `window[1]` of `x`: the ids of the nonzero ones, from `window[0]`, are
-    `ids[:count]`. `x` may be events whose ids were listed before: `(events, ids, span)`.
+    `ids[:count]`. `x` may be events whose ids were listed before: `(events, ids, how many)`.
     """
     raise NotImplementedError
 
@@ -186,8 +186,8 @@ def _active_in(x, window):
         return some, ids, count
 
     def of_list(x, window):
-        events, ids, span = x
-        some, ids = events[window[0] : window[1]], ids[span[0] : span[1]]
+        events, ids, n = x
+        some, ids = events[window[0] : window[1]], ids[: n[0]]
         if some.shape[0] < events.shape[0]:
             ids = ids[first_from(ids, window[0]) : first_from(ids, window[1])] - np.int32(window[0])
         return some, ids, ids.shape[0]
