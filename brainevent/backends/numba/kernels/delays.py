@@ -6,22 +6,10 @@ from numba import prange
 from ..bridge.inner import njit
 from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
 from .compressed import work_of
-from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active_in, fade, fetch_head, flat, ids_of, span, value, weight
+from .operands import BAD_POINTER, ID_OUT_OF_RANGE, OK, active_in, fade, fetch_head, first_of, flat, ids_of, span, value, weight
 
 AHEAD = np.uint64(24)  # synapses
 LONG_ROW = 4  # synapses for each delay there is, from which on walking slot by slot costs less than row by row
-
-
-@njit
-def first_of(delays, start, stop, least):
-    """The first place in the ascending `delays[start:stop]` of a delay of at least `least`."""
-    while start < stop:
-        middle = (start + stop) // 2
-        if delays[middle] < least:
-            start = middle + 1
-        else:
-            stop = middle
-    return start
 
 
 @njit

@@ -159,16 +159,15 @@ def _active(x):
 
 
 @njit
-def first_from(ids, bound):
-    """The place of the first of the ascending ids that is at least `bound`."""
-    low, high = 0, ids.shape[0]
-    while low < high:
-        middle = (low + high) // 2
-        if ids[middle] < bound:
-            low = middle + 1
+def first_of(values, start, stop, least):
+    """The first place in the ascending `values[start:stop]` of one that is at least `least`."""
+    while start < stop:
+        middle = (start + stop) // 2
+        if values[middle] < least:
+            start = middle + 1
         else:
-            high = middle
-    return low
+            stop = middle
+    return start
 
 
 def active_in(x, window) -> Any:
@@ -189,7 +188,8 @@ def _active_in(x, window):
         events, ids, n = x
         some, ids = events[window[0] : window[1]], ids[: n[0]]
         if some.shape[0] < events.shape[0]:
-            ids = ids[first_from(ids, window[0]) : first_from(ids, window[1])] - np.int32(window[0])
+            first, stop = first_of(ids, 0, ids.shape[0], window[0]), first_of(ids, 0, ids.shape[0], window[1])
+            ids = ids[first:stop] - np.int32(window[0])
         return some, ids, ids.shape[0]
 
     return of_list if isinstance(x, types.BaseTuple) else of_entries
