@@ -15,6 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from . import table
+from .spikes import Listed, Log, as_list
 
 LEAST = 1_000  # neurons, below which a step gains less than it takes to compile a kernel
 
@@ -24,13 +25,14 @@ class Program:
     """What is to be done for every neuron.
 
     jaxpr: of the program; its constants and arguments, in this order, are the operands. size: the number of neurons. dtype: of its floats.
-    replaced: for each result, which operand it takes the place of, or None.
+    replaced: for each result, which operand it takes the place of, or None. spikes: which of the results are the spikes, bool (n,).
     """
 
     jaxpr: Any
     size: int
     dtype: Any
     replaced: tuple[int | None, ...]
+    spikes: int
 
     def plainly(self, operands: tuple) -> tuple:
         """The same by XLA."""
@@ -38,13 +40,15 @@ class Program:
         return tuple(jaxpr_as_fun(ClosedJaxpr(self.jaxpr, list(operands[:n])))(*operands[n:]))
 
 
-def one_pass(function: Callable, given: dict) -> dict | None:
-    """`function(given)` in one pass over memory; None where no backend makes one of it, or where there are few neurons.
+def one_pass(function: Callable, given: dict, spikes, log: Log | None = None) -> tuple[dict, Any, Log | None] | None:
+    """`function(given)` in one pass over memory, with its spikes as `as_list` gives them, and the log; None where no backend makes one of
+    it, or where there are few neurons.
 
     Args:
       function: from a dict of arrays of neurons, (n,), and scalars, to a dict of arrays (n,); whatever it does, it does for each neuron by
         itself. What it returns under the name of a given one of the same dtype takes that one's place in memory.
       given: the dict, whose names can be sorted. Derivatives go to what is in it, and to what the function closes over.
+      spikes: the name of those of the results that are the spikes, bool (n,).
     """
     names = sorted(given)
     sizes = {given[name].shape for name in names if given[name].ndim}
@@ -60,17 +64,25 @@ def one_pass(function: Callable, given: dict) -> dict | None:
     places = {name: k for k, name in enumerate(names, len(closed.consts)) if given[name].ndim}
     results = sorted(made)
     replaced = (places.get(name) if name in given and given[name].dtype == made[name].dtype else None for name in results)
-    program = Program(closed.jaxpr, size, np.dtype(dtype), tuple(replaced))
+    program = Program(closed.jaxpr, size, np.dtype(dtype), tuple(replaced), results.index(spikes))
     run = table.chosen("one_pass", dtype=dtype)(program)
-    return None if run is None else dict(zip(results, _run(run, program, operands)))
+    if run is None:
+        return None
+    values, (ids, count, *appended) = _run(run, program, operands, log)
+    found = dict(zip(results, values))
+    return found, Listed(found[spikes], ids, count), log and Log(*appended)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _run(run, program: Program, operands: tuple):
-    return run(operands)
+def _run(run, program: Program, operands: tuple, log):
+    return run(operands, log)
 
 
 @_run.defjvp
 def _run_jvp(run, program: Program, primals, tangents):
     """By XLA, results and derivatives alike."""
-    return jax.jvp(program.plainly, primals, tangents)
+    (operands, log), (d_operands, _) = primals, tangents
+    values, d_values = jax.jvp(program.plainly, (operands,), (d_operands,))
+    (_, ids, count), log = as_list(values[program.spikes], log)
+    made = [ids, count, *(log or ())]
+    return (values, made), (d_values, [np.zeros(array.shape, jax.dtypes.float0) for array in made])

@@ -31,9 +31,26 @@ class Listed(NamedTuple):
     count: Any
 
 
-def as_list(spikes):
-    """Spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are."""
-    return Listed(spikes, *chosen("list_active")(spikes)) if serves("list_active") else spikes
+class Log(NamedTuple):
+    """The spikes of many steps, to which those of a step are appended in place.
+
+    ids: int32 (room,), with room for all neurons behind those that are there. ends: int32 (steps + 2,): first how many steps there are,
+    then 0, then where the spikes of each step end in `ids`.
+    """
+
+    ids: Any
+    ends: Any
+
+
+def as_list(spikes, log: Log | None = None) -> tuple:
+    """`(spikes, log)`: spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are; and the
+    log, if there is one, with them. (The list of a step is no part of the log: XLA copies a buffer which is carried on and which
+    deliveries read as well, in a network of several populations.)
+    """
+    if not serves("list_active"):
+        return spikes, log
+    ids, count, *appended = chosen("list_active")(spikes, log)
+    return Listed(spikes, ids, count), log and Log(*appended)
 
 
 def entries(spikes):
@@ -41,23 +58,9 @@ def entries(spikes):
     return spikes.spikes if isinstance(spikes, Listed) else spikes
 
 
-def append_spikes(ids, ends, count, row, spikes: Listed):
-    """Append the neurons that spiked to a list, in place. (That of the step is another one: XLA copies a buffer which is carried on and
-    which deliveries read as well, in a network of several populations.)
-
-    Args:
-      ids: int32 (room,), of which `count`, int32 (1,), are taken; there must be room for all neurons.
-      ends: int32 (rows,), where the spikes of each row end. row: which one this is, an int32 scalar.
-
-    Returns:
-      `(ids, ends, count)`.
-    """
-    return chosen("append_spikes")(ids, ends, count, row, spikes)
-
-
-def appends_spikes() -> bool:
-    """Whether the backend in use appends spikes to a list, step by step."""
-    return serves("append_spikes")
+def logs_spikes() -> bool:
+    """Whether the backend in use appends spikes to a log, step by step."""
+    return serves("list_active")
 
 
 def lists_spikes() -> bool:

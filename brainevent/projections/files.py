@@ -156,7 +156,8 @@ def save_run(run, path) -> None:
     arrays |= {} if run.speed is None else {"speed": run.speed}
     arrays |= {f"size/{label}": size for label, size in run.sizes.items()} | {f"every/{key}": k for key, k in run._every.items()}
     arrays |= {f"statistics/{key}/{name}": value for key, found in run._statistics.items() for name, value in found.items()}
-    for label, (steps, ids) in run._spikes.items():
+    for label in run._spikes:
+        steps, ids = run.steps_and_ids(label)
         arrays |= {f"spikes/{label}/step": steps, f"spikes/{label}/id": ids}
     for key, values in run._states.items():
         arrays |= {f"states/{key}": np.asarray(u.get_mantissa(values)), f"unit/{key}": str(u.get_unit(values))}

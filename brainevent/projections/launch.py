@@ -170,9 +170,9 @@ class Launches:
                     todo = jnp.where(row == 0, 1, 0) + jnp.where(row == n - 1, 2, 0)
                     when = jnp.stack([clock.place, jnp.int32(1), todo])
                     line, _ = self.run(self.layout, model, line, current, keys, when, 1)
-                    return line, recorder.write(buffers, row, {"populations": self.populations(line)})
+                    return line, recorder.write(buffers, row, {"populations": self.populations(line)}, {})
 
-                line, buffers = jax.lax.fori_loop(0, n, body, (line, buffers))
+                line, buffers = jax.lax.fori_loop(0, n, body, (line, recorder.emptied(buffers)))
             return self.leave(line, tree, place + n), buffers, n
 
         return loop

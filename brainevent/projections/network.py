@@ -238,8 +238,8 @@ class Network(NetworkStates):
             recorder = SpikesOfLine(recorder, many.tables) if at_once else recorder
             return Loop(run, many.model, recorder, in_place=not at_once, counted=False)
 
-        def advance(tree, matrices, values, high, low, root, find):
-            return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root), find)
+        def advance(tree, matrices, values, high, low, root, logs):
+            return self.schedule.advance(tree, matrices, external, values, Clock((high, low), self.schedule.dt, root), logs)
 
         return Loop(kept_loop(self._loops, key, lambda: step_by_step(advance, recorder)), self._matrices, recorder)
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core.spikes import append_spikes, appends_spikes, count_spikes, list_spikes, lists_spikes, pack, packed_size
+from ..arrays import placed
+from ..core.spikes import Log, count_spikes, list_spikes, lists_spikes, logs_spikes, pack, packed_size
 from .population import View
 from .values import on_device
 
-IDS = 1 << 18  # spikes that a buffer has room for, at least
+IDS = 1 << 16  # spikes that a buffer has room for, at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Column(abc.ABC):
         """The buffer, to be written again."""
         return buffer
 
-    def room(self, buffer):
-        """Whether there is room for another step; None if there always is, up to the rows it was made for."""
+    def room(self, buffer, row):
+        """Whether there is room for a step after so many; None if there always is, up to the rows it was made for."""
         return None
 
     def values(self, steps: int):
@@ -87,45 +89,47 @@ class Column(abc.ABC):
 
 
 class Spikes(Column):
-    """The spikes of a population as ids, appended in each step, and how many there were at its end."""
+    """The spikes of a population.
+
+    Attributes:
+      logged: whether its buffer is a `core.spikes.Log`, to which a step appends; else a step has a row of bits.
+    """
 
     row_bytes = 4
+    logged = True
 
     def __init__(self, key, population):
         super().__init__(key)
         self.population = population
 
     def buffer(self, rows, first):
-        room = max(2 * self.population.size, IDS)
-        return tuple(on_device(np.zeros(n, np.int32)) for n in (room, rows, 1))
-
-    def append(self, buffer, row, spikes):
-        """The buffer with the spikes of a step, as `core.spikes.as_list` gives them."""
-        return append_spikes(*buffer, row=row, spikes=spikes)
-
-    def write(self, buffer, row, tree):
-        return buffer
+        room = max(4 * self.population.size, IDS)
+        return Log(placed(np.empty(room, np.int32)), placed(np.zeros(rows + 2, np.int32)))
 
     def emptied(self, buffer):
-        return *buffer[:2], on_device(np.zeros(1, np.int32))
+        return buffer._replace(ends=buffer.ends.at[0].set(0))
 
-    def room(self, buffer):
-        ids, _, count = buffer
-        return count[0] <= ids.shape[0] - self.population.size
+    def write(self, buffer, row, tree):
+        return buffer  # which the step has appended to
+
+    def room(self, buffer, row):
+        return buffer.ends[1 + row] <= buffer.ids.shape[0] - self.population.size
 
     def collect(self, buffer, first, rows):
-        ids, ends = (np.asarray(part) for part in buffer[:2])
-        ends = ends[:rows]
-        self.parts.append((np.repeat(first + np.arange(rows), np.diff(ends, prepend=0)), ids[: ends[-1] if rows else 0].copy()))
+        ids, ends = np.asarray(buffer.ids), np.asarray(buffer.ends)[1 : rows + 2]
+        self.parts.append((first, np.diff(ends), ids[: ends[-1]].copy()))
 
     def values(self, steps):
-        """`(steps, ids)`."""
-        steps, ids = zip(*self.parts) if self.parts else ((np.zeros(0, np.int64),), (np.zeros(0, np.int32),))
-        return np.concatenate(steps), np.concatenate(ids)
+        """`(steps, ids)`; `steps()` makes the array, once somebody looks: memory that is new costs as much as steps do."""
+        first, counts, ids = zip(*self.parts) if self.parts else ((0,), (np.zeros(0, np.int32),), (np.zeros(0, np.int32),))
+        counts = np.concatenate(counts)
+        return functools.partial(np.repeat, np.arange(first[0], first[0] + counts.size), counts), np.concatenate(ids)
 
 
 class SpikeBits(Spikes):
     """The same as rows of bits, for a backend that appends no ids."""
+
+    logged = False
 
     def __init__(self, key, population):
         super().__init__(key, population)
@@ -134,20 +138,21 @@ class SpikeBits(Spikes):
     def buffer(self, rows, first):
         return jnp.zeros((rows, self.row_bytes), jnp.uint8)
 
-    def append(self, buffer, row, spikes):
+    def emptied(self, buffer):
         return buffer
 
     def write(self, buffer, row, tree):
         return buffer.at[row].set(pack(tree["populations"][self.population.label]["spikes"]))
 
-    def emptied(self, buffer):
-        return buffer
-
-    def room(self, buffer):
+    def room(self, buffer, row):
         return None
 
     def collect(self, buffer, first, rows):
         self.parts.append((listed if self.listing else unpacked)(buffer, first, rows)())
+
+    def values(self, steps):
+        steps, ids = zip(*self.parts) if self.parts else ((np.zeros(0, np.int64),), (np.zeros(0, np.int32),))
+        return np.concatenate(steps), np.concatenate(ids)
 
 
 class States(Column):
@@ -191,7 +196,7 @@ def plain_column(source: Source, every: int) -> Column:
     if source.name != "spikes" or source.view is None:
         return States(source, every)
     population = source.view.population  # whole, so that slices that overlap cost nothing more
-    return (Spikes if appends_spikes() else SpikeBits)(f"{population.label}.spikes", population)
+    return (Spikes if logs_spikes() else SpikeBits)(f"{population.label}.spikes", population)
 
 
 def listed(bits, first_step: int, rows: int) -> Callable:

@@ -10,7 +10,7 @@ import brainunit as u
 import jax.numpy as jnp
 
 from ..core import table
-from ..core.spikes import as_list
+from ..core.spikes import Log
 from .parameters import describe
 from .population import Population, StateView, View, as_view
 from .record_columns import Column, Source, SpikeBits, Spikes, States, plain_column
@@ -143,28 +143,34 @@ class Recorder:
         """Empty buffers on the device, for steps from one on."""
         return {key: column.buffer(self.rows, first) for key, column in self.columns.items()}
 
-    def find(self, buffers: dict, row, label: str, spikes):
-        """The spikes of a population in a step as `core.spikes.as_list` gives them; where they are recorded, they are in its buffer too."""
-        found = as_list(spikes)
-        for key, column in self.columns.items():
-            if isinstance(column, Spikes) and column.population.label == label:
-                buffers[key] = column.append(buffers[key], row, found)
-        return found
+    @property
+    def _logged(self) -> dict[str, str]:
+        """The label of the population of each column to whose buffer a step appends."""
+        return {key: column.population.label for key, column in self.columns.items() if isinstance(column, Spikes) and column.logged}
 
-    def write(self, buffers, row, tree):
+    def emptied(self, buffers: dict) -> dict:
+        """The buffers, to be written from their first row on."""
+        return {key: column.emptied(buffers[key]) for key, column in self.columns.items()}
+
+    def logs(self, buffers: dict) -> dict[str, Log]:
+        """What a step is to append its spikes to, by the label of the population."""
+        return {label: buffers[key] for key, label in self._logged.items()}
+
+    def write(self, buffers: dict, row, tree, logs: dict[str, Log]):
         """Record one step into its row."""
+        buffers = buffers | {key: logs[label] for key, label in self._logged.items()}
         return {key: column.write(buffers[key], row, tree) for key, column in self.columns.items()}
 
-    def room(self, buffers):
-        """Whether there is room for another step in all of them."""
-        rooms = [room for key, column in self.columns.items() if (room := column.room(buffers[key])) is not None]
+    def room(self, buffers, row):
+        """Whether there is room for a step in all of them, after so many."""
+        rooms = [room for key, column in self.columns.items() if (room := column.room(buffers[key], row)) is not None]
         return jnp.stack(rooms).all() if rooms else True
 
     def collect(self, buffers, first_step: int, rows: int):
         """Copy what as many steps have written to the host, and return the buffers, to be written again."""
         for key, column in self.columns.items():
             column.collect(buffers[key], first_step, rows)
-        return {key: column.emptied(buffers[key]) for key, column in self.columns.items()}
+        return buffers
 
     def finish(self):
         """All is there when it has been collected."""

@@ -84,13 +84,20 @@ class Run:
         every = self._every.get(key, 1)
         return (self.first_step // every + 1 + np.arange(len(self._states[key]))) * (every * self.dt) * u.ms
 
+    def steps_and_ids(self, label: str) -> tuple:
+        """`(steps, ids)` of the spikes of a population, two arrays."""
+        steps, ids = self._spikes[label]
+        if callable(steps):
+            self._spikes[label] = steps(), ids
+        return self._spikes[label]
+
     def spikes(self, target):
         """`(times, ids)` of the spikes of a population (or its name) or slice: times in ms, ascending; ids from the start of a slice."""
         view = self._known(target)
         if view.population.label not in self._spikes:
             recorded = ", ".join(self._spikes) or "none"
             raise ValueError(f"the spikes of {view.population.label} were not recorded (recorded: {recorded}): add its .spikes to record=")
-        steps, ids = self._spikes[view.population.label]
+        steps, ids = self.steps_and_ids(view.population.label)
         if not view.whole:
             inside = (ids >= view.start) & (ids < view.stop)
             steps, ids = steps[inside], ids[inside] - view.start

@@ -31,7 +31,7 @@ def step_by_step(advance: Callable, recorder):
     """A compiled loop: any number of steps up to the rows of the buffers.
 
     Args:
-      advance: one step, `(tree, matrices, values, high, low, root, find) -> tree`, its number in two words.
+      advance: one step, `(tree, matrices, values, high, low, root, logs) -> tree`, its number in two words.
       recorder: what records each step.
 
     Returns:
@@ -43,16 +43,15 @@ def step_by_step(advance: Callable, recorder):
     def loop(tree, buffers, matrices, values, start, root, n):
         def goes_on(carry):
             row, _, buffers = carry
-            return (row < n) & recorder.room(buffers)
+            return (row < n) & recorder.room(buffers, row)
 
         def body(carry):
             row, tree, buffers = carry
-            buffers = dict(buffers)
-            find = functools.partial(recorder.find, buffers, row)
-            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root, find)
-            return row + 1, tree, recorder.write(buffers, row, tree)
+            logs = recorder.logs(buffers)
+            tree = advance(tree, matrices, values, start[0], start[1] + row.astype(start.dtype), root, logs)
+            return row + 1, tree, recorder.write(buffers, row, tree, logs)
 
-        row, tree, buffers = jax.lax.while_loop(goes_on, body, (jnp.int32(0), tree, buffers))
+        row, tree, buffers = jax.lax.while_loop(goes_on, body, (jnp.int32(0), tree, recorder.emptied(buffers)))
         return tree, buffers, row
 
     return loop

@@ -1,7 +1,6 @@
 """`Schedule`: the order of everything in one step, as a function of a tree of plain arrays."""
 
 import functools
-from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,7 +133,7 @@ class Schedule:
 
     # -- one step -----------------------------------------------------------------------------------------------------------
 
-    def advance(self, tree: dict, matrices: list, external: External, values: dict, clock: Clock, find: Callable | None = None) -> dict:
+    def advance(self, tree: dict, matrices: list, external: External, values: dict, clock: Clock, logs: dict | None = None) -> dict:
         """One step: this is the order of everything.
 
         Args:
@@ -143,9 +142,9 @@ class Schedule:
           external: the external currents.
           values: those of them that are operands under `inputs`, and under `populations`, by label, the operands of each.
           clock: which step it is.
-          find: lists the spikes of a population, for those who deliver them: `find(label, spikes)`; `core.spikes.as_list` if left out.
+          logs: a `core.spikes.Log` of each population whose spikes are recorded, by label; replaced by what holds those of this step too.
         """
-        step = _Step(self, tree, clock, find or (lambda label, spikes: as_list(spikes)))
+        step = _Step(self, tree, clock, {} if logs is None else logs)
         step.integrate(external, values, matrices)
         step.deliver(matrices)
         step.learn(matrices)
@@ -155,8 +154,8 @@ class Schedule:
 class _Step:
     """The arrays of one step under way."""
 
-    def __init__(self, schedule: Schedule, tree: dict, clock: Clock, find: Callable):
-        self.schedule, self.clock, self.find = schedule, clock, find
+    def __init__(self, schedule: Schedule, tree: dict, clock: Clock, logs: dict):
+        self.schedule, self.clock, self.logs = schedule, clock, logs
         self.kept, self.neurons = dict(tree["kept"]), tree["populations"]
         self.synapses = [{n: self.kept[f"synapse{i}.{n}"] for n in s.initial(1)} for i, (_, s) in enumerate(schedule.synapses)]
         self.spikes: dict = {}
@@ -194,13 +193,15 @@ class _Step:
             decayed = {(i, name): value for i, s in mine.items() for name, value in self._decayed(i, s, of(i, given), fade).items()}
             return {**{(OWN, name): value for name, value in new.items()}, **decayed, (OWN, "spikes"): spikes}
 
-        made = one_pass(functools.partial(advance, fade=True), given)
-        if made is None:
+        label, log = population.label, self.logs.get(population.label)
+        found = one_pass(functools.partial(advance, fade=True), given, (OWN, "spikes"), log)
+        if found is None:
             made = advance(given, fade=False)
+            found = made, *as_list(made[OWN, "spikes"], log)
+        made, self.lists[label], self.logs[label] = found
         for i in mine:
             self.synapses[i] = of(i, made)
-        self.spikes[population.label] = made.pop((OWN, "spikes"))
-        self.lists[population.label] = self.find(population.label, self.spikes[population.label])
+        self.spikes[label] = made.pop((OWN, "spikes"))
         return of(OWN, made)
 
     def _gaps(self, matrices) -> dict[str, list]:

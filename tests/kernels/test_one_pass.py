@@ -9,7 +9,7 @@ from tables import needs_numba, thorough
 
 import brainevent as be
 from brainevent.core import one_pass as module
-from brainevent.core.one_pass import one_pass
+from brainevent.core.spikes import Log, entries
 
 pytestmark = needs_numba
 N = 37  # no multiple of what a vector holds
@@ -102,13 +102,27 @@ def by_name(program):
     return lambda given: program(**given)
 
 
+def passed(program, values):
+    """What a pass makes of what a program does, beside spikes; None if there is no pass."""
+
+    def spiking(given):
+        return {"spikes": given["V"] > 0.5, **program(given)}
+
+    found = module.one_pass(spiking, values, "spikes")
+    if found is None:
+        return None
+    made, listed, log = found
+    assert log is None and listed.spikes is made["spikes"]
+    return {key: made[key] for key in jax.eval_shape(program, values)}
+
+
 @pytest.mark.parametrize("wide", [False, pytest.param(True, marks=thorough)])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_pass_does_what_the_program_does(name, wide):
     program = by_name(PROGRAMS[name])
     with jax.enable_x64(wide):
         values = given(np.float64 if wide else np.float32)
-        got, want = jax.jit(lambda values: one_pass(program, values))(values), program(values)
+        got, want = jax.jit(lambda values: passed(program, values))(values), program(values)
         assert got is not None and got.keys() == want.keys()
         eps = jnp.finfo(values["V"].dtype).eps
         for key in want:
@@ -120,7 +134,7 @@ def test_a_pass_does_what_the_program_does(name, wide):
 def test_nan_stays_nan(name):
     program, values = by_name(PROGRAMS[name]), given(np.float32)
     values["V"] = values["V"].at[3].set(jnp.nan)
-    got, want = jax.jit(lambda values: one_pass(program, values))(values), program(values)
+    got, want = jax.jit(lambda values: passed(program, values))(values), program(values)
     for key in want:
         np.testing.assert_array_equal(np.isnan(got[key]), np.isnan(want[key]))
 
@@ -139,17 +153,17 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_pass_is_left_to_others(name):
-    assert one_pass(by_name(REFUSED[name]), given(np.float32)) is None
+    assert passed(by_name(REFUSED[name]), given(np.float32)) is None
 
 
 def test_few_neurons_other_backends_and_other_shapes_are_left_to_others(monkeypatch):
     program, values = by_name(PROGRAMS["a constant factor"]), given(np.float32)
-    assert one_pass(program, values) is not None
+    assert passed(program, values) is not None
     with be.backend("xla"):
-        assert one_pass(program, values) is None
-    assert one_pass(lambda given: {"g": given["g"]}, values | {"times": jnp.zeros(5)}) is None
+        assert passed(program, values) is None
+    assert passed(lambda given: {"g": given["g"]}, values | {"times": jnp.zeros(5)}) is None
     monkeypatch.setattr(module, "LEAST", N + 1)
-    assert one_pass(program, values) is None
+    assert passed(program, values) is None
 
 
 def test_derivatives_go_to_what_is_given_and_to_what_is_closed_over():
@@ -160,25 +174,25 @@ def test_derivatives_go_to_what_is_given_and_to_what_is_closed_over():
 
     plain = jax.grad(lambda *at: loss(lambda f, given: f(given), *at), argnums=(0, 1))(values["V"], 1.5)
     for transform in (lambda f: f, jax.jit):
-        for got, want in zip(transform(jax.grad(lambda *at: loss(one_pass, *at), argnums=(0, 1)))(values["V"], 1.5), plain):
+        for got, want in zip(transform(jax.grad(lambda *at: loss(passed, *at), argnums=(0, 1)))(values["V"], 1.5), plain):
             np.testing.assert_allclose(got, want, rtol=1e-5)
-    tangent = jax.jvp(lambda V: loss(one_pass, V, 1.5), (values["V"],), (jnp.ones(N),))[1]
+    tangent = jax.jvp(lambda V: loss(passed, V, 1.5), (values["V"],), (jnp.ones(N),))[1]
     np.testing.assert_allclose(tangent, plain[0].sum(), rtol=1e-4)
 
 
 def test_vmap_is_a_loop_of_calls():
     program, values = by_name(PROGRAMS["a membrane"]), [given(np.float32, seed) for seed in range(3)]
     many = jax.tree.map(lambda *parts: jnp.stack(parts), *values)
-    got = jax.vmap(lambda values: one_pass(program, values))(many)
+    got = jax.vmap(lambda values: passed(program, values))(many)
     for k, one in enumerate(values):
-        for key, value in one_pass(program, one).items():
+        for key, value in passed(program, one).items():
             np.testing.assert_array_equal(got[key][k], value)
 
 
 def test_what_is_given_is_kept_unless_it_is_donated():
     values = given(np.float32)
     before = np.array(values["g"])
-    got = jax.jit(lambda values: one_pass(by_name(PROGRAMS["a constant factor"]), values))(values)
+    got = jax.jit(lambda values: passed(by_name(PROGRAMS["a constant factor"]), values))(values)
     np.testing.assert_array_equal(values["g"], before)
     assert not np.array_equal(got["g"], before)
 
@@ -189,13 +203,54 @@ def test_other_constants_are_the_same_machine_code():
     values = given(np.float32)
 
     def run(a, b):
-        return jax.jit(lambda values: one_pass(lambda given: {"V": jnp.where(given["V"] > a, b, given["V"] * 1.25)}, values))(values)["V"]
+        return jax.jit(lambda values: passed(lambda given: {"V": jnp.where(given["V"] > a, b, given["V"] * 1.25)}, values))(values)["V"]
 
     made = []
     for a, b in ((0.3, 0.7), (0.0, 1.0)):
         np.testing.assert_array_equal(run(a, b), jnp.where(values["V"] > a, b, values["V"] * 1.25))
         made.append(len(ffi._handlers))
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("threaded", [False, pytest.param(True, marks=thorough)])
+def test_spikes_are_listed_and_logged(threaded, monkeypatch):
+    from brainevent.backends.numba import one_pass as backend
+
+    monkeypatch.setattr(backend, "THREADED_NEURONS", 1 if threaded else 10**9)
+    program = by_name(PROGRAMS["a membrane"])
+    values = {key: jnp.tile(value, 11) if value.ndim else value for key, value in given(np.float32).items()}
+    logs = Log(jnp.arange(1000), jnp.array([2, 0, 4, 7, 0, 0])), None
+    for log in logs:
+        made, listed, after = jax.jit(lambda values, log: module.one_pass(program, values, "spikes", log))(values, log)
+        ids = np.flatnonzero(program(values)["spikes"])
+        assert 20 < ids.size < 11 * N - 20
+        np.testing.assert_array_equal(made["spikes"], program(values)["spikes"])
+        np.testing.assert_array_equal(listed.ids[: listed.count[0]], ids)
+        if log is None:
+            assert after is None
+            continue
+        np.testing.assert_array_equal(after.ids, np.concatenate([np.arange(7), ids, np.arange(7 + ids.size, 1000)]))
+        np.testing.assert_array_equal(after.ends, [3, 0, 4, 7, 7 + ids.size, 0])
+    with pytest.raises(Exception, match="out of range"):  # there is room for fewer than there are
+        jax.block_until_ready(module.one_pass(program, values, "spikes", Log(jnp.zeros(9, jnp.int32), logs[0].ends)))
+
+
+def test_lists_and_logs_beside_derivatives():
+    program, values, log = (
+        by_name(PROGRAMS["a membrane"]),
+        given(np.float32),
+        Log(jnp.zeros(90, jnp.int32), jnp.zeros(3, jnp.int32)),
+    )
+    plain = jax.jvp(lambda V: program(values | {"V": V})["V"], (values["V"],), (jnp.ones(N),))
+    (V, listed, after), (d_V, *_) = jax.jvp(
+        lambda V: (lambda made, listed, log: (made["V"], listed, log))(*module.one_pass(program, values | {"V": V}, "spikes", log)),
+        (values["V"],),
+        (jnp.ones(N),),
+    )
+    ids = np.flatnonzero(entries(listed))
+    np.testing.assert_allclose((V, d_V), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(listed.ids[: listed.count[0]], ids)
+    np.testing.assert_array_equal(after.ids[: after.ends[2]], ids)
 
 
 def test_threads_do_not_change_a_bit(monkeypatch):
@@ -206,6 +261,6 @@ def test_threads_do_not_change_a_bit(monkeypatch):
     found = []
     for least in (1, 10**9):
         monkeypatch.setattr(backend, "THREADED_NEURONS", least)
-        found.append(jax.jit(lambda values: one_pass(program, values))(values))
+        found.append(jax.jit(lambda values: passed(program, values))(values))
     for key in found[0]:
         np.testing.assert_array_equal(found[0][key], found[1][key])

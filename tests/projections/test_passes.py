@@ -100,8 +100,8 @@ def served(monkeypatch):
     """A list that the names of what is given to a pass that is served are appended to."""
     found, asked = [], module.one_pass
 
-    def watched(function, given):
-        made = asked(function, given)
+    def watched(function, given, *more):
+        made = asked(function, given, *more)
         found.extend([] if made is None else [sorted(given)])
         return made
 

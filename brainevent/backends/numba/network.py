@@ -10,7 +10,7 @@ from .bridge.ffi import call
 from .bridge.inner import njit
 from .bridge.intrinsics import load_word
 from .kernels import random
-from .kernels.operands import ID_OUT_OF_RANGE, OK, write_active
+from .kernels.operands import OK, append, write_active
 
 MOST_GUIDED = 256  # distributions
 
@@ -39,20 +39,10 @@ def pack(spikes, out):
     return OK
 
 
-def list_active(spikes, ids, count):
-    count[0] = write_active(spikes, ids, np.uint64(0))
-    return OK
-
-
-def append_spikes(ids, ends, count, row, new, n_new, ids_after, ends_after, count_after):
-    """What is called `_after` shares the memory of what is called so without."""
-    n, m = np.uint64(count_after[0]), np.uint64(n_new[0])
-    if n + m > np.uint64(ids_after.shape[0]):
-        return ID_OUT_OF_RANGE
-    for k in range(m):
-        ids_after[n + k] = new[k]
-    count_after[0] = ends_after[row[0]] = n + m
-    return OK
+def list_active(spikes, log, *after):
+    """`after`: the ids, how many there are, and what shares the memory of the log, if there is one."""
+    after[1][0] = write_active(spikes, after[0], np.uint64(0), 0)
+    return append(log, after)
 
 
 def ring_exchange(ring, step, spikes, delays, after, due):
@@ -97,15 +87,15 @@ def fire_cpu(V, wait, threshold, reset, hold):
     return call(fire_same if same else fire_each, outs, V, wait, *parameters, aliases={0: 0, 1: 1})
 
 
-@kernel("append_spikes", object, backend="numba", platform="cpu")
-def append_spikes_cpu(ids, ends, count, row, spikes):
-    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (ids, ends, count)]
-    return tuple(call(append_spikes, outs, ids, ends, count, row, spikes.ids, spikes.count, aliases={0: 0, 1: 1, 2: 2}))
+def listing_outs(n: int, log) -> list:
+    """What a kernel that lists the spikes of n neurons makes: the ids, how many there are, and the log with them, if there is one."""
+    shapes = [((n,), np.int32), ((1,), np.int32), *((array.shape, array.dtype) for array in log or ())]
+    return [jax.ShapeDtypeStruct(*shape) for shape in shapes]
 
 
 @kernel("list_active", object, backend="numba", platform="cpu")
-def list_active_cpu(spikes):
-    return call(list_active, (jax.ShapeDtypeStruct(spikes.shape, np.int32), jax.ShapeDtypeStruct((1,), np.int32)), spikes)
+def list_active_cpu(spikes, log):
+    return call(list_active, listing_outs(spikes.shape[0], log), spikes, log, aliases={} if log is None else {1: 2, 2: 3})
 
 
 @kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))

@@ -7,6 +7,7 @@ from ...core.one_pass import Program
 from ...core.table import kernel
 from .bridge.ffi import Made, call, threads
 from .kernels import one_pass as kernels
+from .network import listing_outs
 from .scalar_code import UnknownPrimitive, loop_text
 from .stored import SERVED
 
@@ -21,10 +22,10 @@ def one_pass_cpu(program: Program):
     variables, made = (*program.jaxpr.constvars, *program.jaxpr.invars), program.jaxpr.outvars
     if not {str(var.aval.dtype) for var in (*variables, *made)} <= {str(program.dtype), "int32", "bool"}:
         return None
-    order = sorted(range(len(made)), key=lambda k: program.replaced[k] is None)  # results that take the place of operands come first
-    states = [program.replaced[k] for k in order if program.replaced[k] is not None]
+    order = sorted(range(len(made)), key=lambda k: k == program.spikes)  # spikes come last
+    states = {program.replaced[k]: at for at, k in enumerate(order) if program.replaced[k] is not None}
     read = [a for a in range(len(variables)) if a not in states]
-    places = [(states.index(a), True) if a in states else (read.index(a), False) for a in range(len(variables))]
+    places = [(states[a], True) if a in states else (read.index(a), False) for a in range(len(variables))]
     try:
         text, floats, counts = loop_text(program.jaxpr, order, places, program.size, program.dtype)
     except UnknownPrimitive:
@@ -33,10 +34,12 @@ def one_pass_cpu(program: Program):
     blocks = threads()[0] if program.size >= THREADED_NEURONS else 1
     maker, more = (kernels.in_parts, (np.array([blocks], np.int64),)) if blocks > 1 else (kernels.whole, ())
 
-    def run(operands):
+    def run(operands, log):
         constants = np.array([*floats, 0], program.dtype), np.array([*counts, 0], np.int32)
-        parts = tuple(operands[a] for a in states), tuple(operands[a] for a in read)
-        results = call(Made(maker, text), outs, *parts, *constants, *more, aliases={k: k for k in range(len(states))})
-        return tuple(results[order.index(k)] for k in range(len(made)))
+        parts = tuple(operands[a] for a in states), log, tuple(operands[a] for a in read)
+        logged = {} if log is None else {len(states) + k: len(outs) + 2 + k for k in range(2)}
+        aliases = dict(enumerate(states.values())) | logged
+        results = call(Made(maker, text), outs + listing_outs(program.size, log), *parts, *constants, *more, aliases=aliases)
+        return tuple(results[order.index(k)] for k in range(len(made))), results[len(outs) :]
 
     return run

@@ -120,20 +120,57 @@ def _span(structure, i):
 
 
 @njit
-def write_active(spikes, ids, n):
-    """Write the ids of the events to `ids` from place n on, eight bools at a time, of which mostly none is set; return where they end."""
+def write_active(spikes, ids, n, first):
+    """Write the ids of the events to `ids` from place n on, eight bools at a time, of which mostly none is set; return where they end.
+
+    The id of the first entry is `first`.
+    """
     for i in range(spikes.shape[0] // 8):
         word = load_word(spikes, i)  # pyright: ignore[reportCallIssue]
         while word != 0:
             byte = count_trailing_zeros(word) >> 3  # pyright: ignore[reportCallIssue]
-            ids[n] = 8 * i + byte
+            ids[n] = first + 8 * i + byte
             n += np.uint64(1)
             word &= ~(np.uint64(255) << np.uint64(8 * byte))
     for i in range(spikes.shape[0] // 8 * 8, spikes.shape[0]):
         if spikes[i]:
-            ids[n] = i
+            ids[n] = first + i
             n += np.uint64(1)
     return n
+
+
+def listing(log, after) -> Any:
+    """`(spikes, ids, count)`, where they are listed: the last of `after`, or the last before a log."""
+    raise NotImplementedError
+
+
+@overload(listing, inline="always")
+def _listing(log, after):
+    return (lambda log, after: after[-3:]) if isinstance(log, types.NoneType) else lambda log, after: after[-5:-2]
+
+
+def append(log, after) -> Any:
+    """Append the spikes of a step, ids and how many, to the log that stands after them in `after`; a log of None is none."""
+    raise NotImplementedError
+
+
+@overload(append)  # inlined, numba 0.68 loses what follows the early return
+def _append(log, after):
+    if isinstance(log, types.NoneType):
+        return lambda log, after: OK
+
+    def appends(log, after):
+        new, count, ids, ends = after[-4:]
+        steps = ends[0]
+        n, m = np.uint64(ends[1 + steps]), np.uint64(count[0])
+        if n + m > np.uint64(ids.shape[0]):
+            return ID_OUT_OF_RANGE
+        for k in range(m):
+            ids[n + k] = new[k]
+        ends[0], ends[2 + steps] = steps + 1, n + m
+        return OK
+
+    return appends
 
 
 def active(x) -> Any:
@@ -145,7 +182,7 @@ def active(x) -> Any:
 def _active(x):
     def of_events(x):
         ids = np.empty(x.shape[0], np.int32)
-        return ids, np.int64(write_active(x, ids, np.uint64(0)))
+        return ids, np.int64(write_active(x, ids, np.uint64(0), 0))
 
     def of_values(x):
         ids = np.empty(x.shape[0], np.int32)
