@@ -49,6 +49,7 @@ class Kernel:
     dtypes: tuple[str, ...] | None = None
     event_driven: bool = False  # whether a product costs the active lines only, where the operand stands on the lines of the format
     lists: bool = False  # whether it takes spikes as `core.spikes.Listed` too
+    several: Callable | None = None  # makes many deliveries of its kind in one call: `several(targets, deliveries) -> (targets, counts)`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +80,11 @@ class Choice:
 _TABLE: dict[tuple[str, type, str, str], Kernel] = {}
 
 
-def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", dtypes=None, event_driven: bool = False, lists: bool = False):
+def kernel(operation: str, cls: type, *, backend: str, platform: str = "any", **options):
     """Register the decorated function as the kernel of `operation` for `cls` and its subclasses; see `Kernel` for the options."""
 
     def register(run):
-        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, dtypes, event_driven, lists)
+        _TABLE[operation, cls, platform, backend] = Kernel(run, platform, **options)
         return run
 
     return register

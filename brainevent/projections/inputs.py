@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ..core.updates import draw_counts
+from ..core.deliveries import Drawn
 from .clock import poisson_counts
 from .currents import Current
 from .guards import warn
@@ -66,14 +66,16 @@ class PoissonInput:
     def __repr__(self):
         return f"PoissonInput({self.post.label}, n={describe(self.n)}, rate={describe(self.rate)})"
 
-    def counts(self, key, clock):
-        """The number of spikes each post neuron gets in one step, float (post.size,)."""
-        dtype = jnp.result_type(float)
-        if self.rate_in_kHz.function is not None:
-            mean = jnp.minimum(self.n * self.rate_in_kHz.at(clock.time) * clock.dt, MOST_SPIKES)
-            return poisson_counts(key, mean, self.post.size).astype(dtype)
+    def added(self, target, key, clock):
+        """What it adds to, floats (size of the population,), after one step; of a rate that is a function of time."""
+        mean = jnp.minimum(self.n * self.rate_in_kHz.at(clock.time) * clock.dt, MOST_SPIKES)
+        counts = poisson_counts(key, mean, self.post.size).astype(target.dtype)
+        return target.at[self.post.start : self.post.stop].add(self.weight * counts)
+
+    def drawn(self, target: int, key, clock) -> Drawn:
+        """What it adds to target number `target` in one step, of any other rate."""
         means, rows = self.means(clock.dt)
-        return draw_counts(key, poisson_table(means[:, None]), rows, self.post.size, dtype)
+        return Drawn(target, (self.post.start, self.post.stop), self.weight, poisson_table(means[:, None]), rows, key)
 
     def means(self, dt: float):
         """`(means, rows)`: the distinct mean numbers of spikes in a step of dt (ms), and which of them is whose, int32 (post.size,), None

@@ -5,11 +5,12 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.deliveries import Delivery, add_drawn, deliver
 from ..core.one_pass import one_pass
 from ..core.operator import propagate
 from ..core.path_choice import TAKEN
 from ..core.spikes import as_list, entries, pack, packed_size, ring_exchange
-from ..core.updates import Arrivals, arrive, collect, deposit, enqueue
+from ..core.updates import Arrivals, arrive, collect
 from .clock import Clock, words_of
 from .inputs import External, PoissonInput
 from .late import take_late
@@ -239,17 +240,32 @@ class _Step:
             self.plastic[index] = self.schedule.projections[index].plasticity.advance(state, matrices[index].plastic)
         due = self._due()
         self._deliver_later(matrices)
+        gathered: list = []
         for index, projection in enumerate(self.schedule.projections):
             for spikes in self._arriving(projection, matrices[index].delays, due):
+                if isinstance(spikes, Arrivals) or any(projection is other for _, other, _ in gathered):
+                    self._make(gathered)
+                    gathered = []
                 if isinstance(spikes, Arrivals):
                     self._deliver_arrivals(index, projection, matrices[index], spikes)
                 else:
-                    self._deliver_spikes(index, projection, matrices[index], spikes)
+                    gathered.append((index, projection, self._delivery(index, projection, matrices[index], spikes)))
+        self._make(gathered)
         for (i, name), factor in self.factors.items():  # states that no projection delivered to
             self.synapses[i] = {**self.synapses[i], name: self.synapses[i][name] * jnp.asarray(factor, self.synapses[i][name].dtype)}
+        self._drive()
+
+    def _drive(self):
+        """Add the spikes of Poisson inputs."""
+        parts = {self.schedule.due_key(drive): drive for drive in self.schedule.drives}
+        keys, drawn = list(parts), []
         for drive, words in zip(self.schedule.drives, self.schedule.drive_keys):
-            arriving = drive.weight * drive.counts(self.clock.key(words), self.clock)
-            self._put(drive, self._target(drive).at[drive.post.start : drive.post.stop].add(arriving))
+            if drive.rate_in_kHz.function is None:
+                drawn.append(drive.drawn(keys.index(self.schedule.due_key(drive)), self.clock.key(words), self.clock))
+            else:
+                self._put(drive, drive.added(self._target(drive), self.clock.key(words), self.clock))
+        for key, target in zip(keys, add_drawn([self._target(parts[key]) for key in keys], drawn)):
+            self._put(parts[key], target)
 
     def _arriving(self, projection, delays, due) -> list:
         """The spikes that arrive over the synapses of a projection, those first that are under way by an earlier delay: bool (population,),
@@ -270,24 +286,39 @@ class _Step:
         found = [entries(spikes) for spikes in found]
         return [functools.reduce(jnp.logical_or, found)] if projection.plasticity.merges else found
 
-    def _deliver_spikes(self, index, projection, delivery, spikes):
-        """Add the spikes that arrive, bool (population,)."""
+    def _delivery(self, index, projection, delivery, spikes) -> dict:
+        """What a `Delivery` takes of spikes that arrive now, bool (population,)."""
         matrix, spikes, window = self._transmitted(index, projection, delivery, spikes)
-        counts, decay = self.kept[f"paths{index}"], self._decay_of(projection)
-        options = {"decay": decay, "window": window, "path": projection.path}
-        target, self.kept[f"paths{index}"] = deposit(self._target(projection), counts, matrix, delivery.mirror, spikes, **options)
-        self._put(projection, target)
+        beside = {"mirror": delivery.mirror, "decay": self._decay_of(projection), "path": projection.path}
+        return {"A": matrix, "spikes": spikes, "window": window, **beside}
+
+    def _make(self, gathered: list):
+        """Make deliveries, `(index, projection, what Delivery takes)` of one each, into what is due later if they have delays, or now."""
+        parts = {self.schedule.due_key(projection): projection for _, projection, _ in gathered}
+        keys = list(parts)
+        made = [
+            Delivery(target=keys.index(self.schedule.due_key(projection)), counts=self.kept[f"paths{index}"], **what)
+            for index, projection, what in gathered
+        ]
+        later = any(one.delays is not None for one in made)
+        targets, counts = deliver([self.kept[key] if later else self._target(parts[key]) for key in keys], made)
+        self.kept |= {f"paths{index}": count for (index, *_), count in zip(gathered, counts)}
+        for key, target in zip(keys, targets):
+            if later:
+                self.kept[key] = target
+            else:
+                self._put(parts[key], target)
 
     def _deliver_later(self, matrices):
         """Put what this step's spikes will deliver where every synapse has a delay of its own, and take what is due now."""
+        gathered = []
         for index, projection in enumerate(self.schedule.projections):
             if projection.due_later:
-                key, place = self.schedule.due_key(projection), self.clock.place
                 spikes = (self.lists if projection.plasticity is None else self.spikes)[projection.pre.population.label]
                 matrix, spikes, window = self._transmitted(index, projection, matrices[index], spikes)
-                self.kept[key], self.kept[f"paths{index}"] = enqueue(
-                    self.kept[key], self.kept[f"paths{index}"], matrix, matrices[index].delays, spikes, place, window=window
-                )
+                beside = {"delays": matrices[index].delays, "place": self.clock.place}
+                gathered.append((index, projection, {"A": matrix, "spikes": spikes, "window": window, **beside}))
+        self._make(gathered)
         for key, part in {self.schedule.due_key(p): p for p in self.schedule.projections if not p.synapse.continuous}.items():
             if key in self.kept:
                 decay = self._decay_of(part)

@@ -1,9 +1,12 @@
 """numba kernels of a delivery: count this step's spikes, take the cheapest path, add in place."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...core.deliveries import Delivery
 from ...core.path_choice import COSTS, TAKEN
 from ...core.spikes import entries
 from ...core.table import BackendError, kernel
@@ -11,7 +14,7 @@ from ...core.updates import add_arriving
 from ...formats.compressed import Compressed
 from ...formats.coo import COO
 from ...formats.dense import Dense
-from .bridge.ffi import call, threads
+from .bridge.ffi import Job, call, call_jobs, threads
 from .bridge.inner import njit
 from .kernels import delays as later
 from .kernels.compressed import gather_lines, how_soon, scatter_blocks, scatter_lines, work_of, worth_splitting
@@ -20,6 +23,8 @@ from .kernels.operands import OK, active_in, fade, ids_of
 from .stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
+SHARED_WORK = 10_000  # synapses of all deliveries of a step, 50 us, above which waking a second thread is worth it
+TARGETS_EACH = 2  # of a thread, at least, so that they can be shared out evenly
 
 
 def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
@@ -28,6 +33,12 @@ def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after
     (x, lines, count), out = active_in(x, window), after[window[2] : window[3]]
     taken[EVENT] += 1
     return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
+
+
+def work_of_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
+    """The synapses of a `deposit_scatter`."""
+    _, lines, count = active_in(x, window)
+    return work_of(lines, count, structure)
 
 
 def deposit_threaded(target, counts, decay, x, scale, w, structure, window, blocks, after, taken):
@@ -49,6 +60,12 @@ def deposit_either(target, counts, decay, x, scale, w, structure, mirror_w, mirr
         return scatter_lines(lines, count, x, w, structure, scale[0], out, how_soon(structure, count))
     taken[GATHER] += 1
     return gather_lines(x, mirror_w, mirror, 0, out.shape[0], scale[0], out)
+
+
+def work_of_either(target, counts, decay, x, scale, w, structure, mirror_w, mirror, window, costs, after, taken):
+    """The synapses of a `deposit_either`, were it a scatter."""
+    _, lines, count = active_in(x, window)
+    return min(work_of(lines, count, structure), ids_of(mirror).shape[0])
 
 
 @njit
@@ -81,6 +98,21 @@ def _may_split(A) -> bool:
     return A.nse >= 10 * THREADED_WORK
 
 
+def _several(job_of: Callable, targets: list, deliveries: list[Delivery]) -> tuple[list, list]:
+    """Deliveries together. Where there are targets enough, each is one thread's; else threads share out every delivery that is worth it."""
+    n = threads()[0]
+    by_target = len({one.target for one in deliveries}) >= TARGETS_EACH * n > TARGETS_EACH
+    large = sum(one.A.nse for one in deliveries) >= 10 * THREADED_WORK
+    jobs = [job_of(targets[one.target], one, alone=not by_target) for one in deliveries]
+    return call_jobs(targets, jobs, split=(n, SHARED_WORK) if by_target and large else None)
+
+
+def _alone(job_of: Callable, target, one: Delivery) -> tuple:
+    """`(target, counts)` after a delivery."""
+    (target,), (counts,) = call_jobs([target], [job_of(target, one, alone=True)])
+    return target, counts
+
+
 def factor_of(decay, dtype):
     """The decay factor as a kernel takes it."""
     return None if decay is None else jnp.atleast_1d(jnp.asarray(decay, dtype))
@@ -100,25 +132,36 @@ def deposit_gather(target, counts, decay, x, scale, w, structure, window, after,
     return gather_lines(x, w, structure, 0, out.shape[0], scale[0], out)
 
 
-@kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
-def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
-    outs = (jax.ShapeDtypeStruct(target.shape, target.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    scale, w = _split(A, target.dtype)
-    window, decay = np.array(window, np.int32), factor_of(decay, target.dtype)
+def _deposit(target, one: Delivery, *, alone: bool) -> Job:
+    """Of spikes that arrive over synapses stored by line; with threads of its own, where that pays, if it has them alone."""
+    A, (scale, w) = one.A, _split(one.A, target.dtype)
+    window = np.array(one.window, np.int32)
+
+    def job(kernel, work, *more, spikes=one.spikes):
+        operands = (factor_of(one.decay, target.dtype), spikes, scale, w, A.structure(), *more)
+        return Job(kernel, work, one.target, one.counts, operands)
+
     if A.major == 1:
-        if path == "event":
+        if one.path == "event":
             raise BackendError(f'path="event" on {A!r}: its synapses are grouped by target: use format="csr", or path="auto"')
-        return call(deposit_gather, outs, target, counts, decay, entries(spikes), scale, w, A.structure(), window, aliases={0: 0, 1: 1})
-    if mirror is not None:
-        other = _split(mirror, target.dtype)[1]
-        costs = _forced(path, COSTS.sparse(A.shape[1] * target.dtype.itemsize))
-        operands = (target, counts, decay, spikes, scale, w, A.structure(), other, mirror.structure(), window, costs)
-        return call(deposit_either, outs, *operands, aliases={0: 0, 1: 1})
-    blocks = threads()[0] if _may_split(A) and A.ordered else 1
+        return job(deposit_gather, None, window, spikes=entries(one.spikes))
+    if one.mirror is not None:
+        costs = _forced(one.path, COSTS.sparse(A.shape[1] * target.dtype.itemsize))
+        return job(deposit_either, work_of_either, _split(one.mirror, target.dtype)[1], one.mirror.structure(), window, costs)
+    blocks = threads()[0] if alone and _may_split(A) and A.ordered else 1
     if blocks > 1:
-        operands = (target, counts, decay, spikes, scale, w, A.structure(), window, np.array([blocks], np.int32))
-        return call(deposit_threaded, outs, *operands, aliases={0: 0, 1: 1})
-    return call(deposit_scatter, outs, target, counts, decay, spikes, scale, w, A.structure(), window, aliases={0: 0, 1: 1})
+        return job(deposit_threaded, None, window, np.array([blocks], np.int32))
+    return job(deposit_scatter, work_of_scatter, window)
+
+
+def deposit_several(targets: list, deliveries: list[Delivery]) -> tuple[list, list]:
+    return _several(_deposit, targets, deliveries)
+
+
+@kernel("deposit", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True, several=deposit_several)
+def deposit_lines(target, counts, A, mirror, spikes, *, decay, window, path):
+    one = Delivery(0, window, counts, A, spikes, mirror=mirror, decay=decay, path=path)
+    return _alone(_deposit, target, one)
 
 
 @kernel("deposit", Dense, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
@@ -136,15 +179,25 @@ def deposit_pairs(target, counts, A, mirror, spikes, *, decay, window, path):
     return add_arriving(target, A, spikes, decay, window), counts.at[GATHER].add(1)
 
 
-@kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True)
-def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
-    outs = (jax.ShapeDtypeStruct(ring.shape, ring.dtype), jax.ShapeDtypeStruct(counts.shape, counts.dtype))
-    scale, w = _split(A, ring.dtype)
-    operands = (ring, counts, place, spikes, scale, w, A.structure(), *delays, np.array(window, np.int32))
-    blocks = threads()[0] if _may_split(A) else 1
+def _enqueue(ring, one: Delivery, *, alone: bool) -> Job:
+    """The same for spikes that arrive later."""
+    scale, w = _split(one.A, ring.dtype)
+    operands = (one.place, one.spikes, scale, w, one.A.structure(), *one.delays, np.array(one.window, np.int32))
+    blocks = threads()[0] if alone and _may_split(one.A) else 1
     if blocks > 1:
-        return call(later.enqueue_threaded, outs, *operands, np.array([blocks, THREADED_WORK], np.int32), aliases={0: 0, 1: 1})
-    return call(later.enqueue, outs, *operands, aliases={0: 0, 1: 1})
+        split = np.array([blocks, THREADED_WORK], np.int32)
+        return Job(later.enqueue_threaded, None, one.target, one.counts, (*operands, split))
+    return Job(later.enqueue, later.work_of_enqueue, one.target, one.counts, operands)
+
+
+def enqueue_several(rings: list, deliveries: list[Delivery]) -> tuple[list, list]:
+    return _several(_enqueue, rings, deliveries)
+
+
+@kernel("enqueue", Compressed, backend="numba", platform="cpu", dtypes=SERVED, lists=True, several=enqueue_several)
+def enqueue_lines(ring, counts, A, delays, spikes, place, *, window):
+    one = Delivery(0, window, counts, A, spikes, delays=delays, place=place)
+    return _alone(_enqueue, ring, one)
 
 
 @kernel("arrive", Compressed, backend="numba", platform="cpu", dtypes=SERVED)

@@ -6,13 +6,14 @@ import numpy as np
 
 from ...core.spikes import packed_size
 from ...core.table import kernel
-from .bridge.ffi import call
+from .bridge.ffi import Job, call, call_jobs, threads
 from .bridge.inner import njit
 from .bridge.intrinsics import load_word
 from .kernels import random
 from .kernels.operands import OK, append, write_active
 
 MOST_GUIDED = 256  # distributions
+SHARED_NUMBERS = 30_000  # random numbers of a step, 50 us, above which waking a second thread is worth it
 
 
 @njit
@@ -100,11 +101,28 @@ def list_active_cpu(spikes, log):
 
 @kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
 def draw_counts_cpu(key, table, rows, n, dtype):
-    guide = None
-    if table.shape[0] <= MOST_GUIDED:
-        parts = np.arange(256, dtype=np.uint32) << 24
-        guide = np.stack([np.searchsorted(row, parts, side="right") for row in table]).astype(np.int32)
-    return call(random.draw_counts, jax.ShapeDtypeStruct((n,), dtype), jax.random.key_data(key), table, guide, rows)
+    return call(random.draw_counts, jax.ShapeDtypeStruct((n,), dtype), jax.random.key_data(key), table, _guide(table), rows)
+
+
+@kernel("add_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
+def add_counts_cpu(targets, drawn, words):
+    n = threads()[0]
+    numbers, dtype = sum(one.window[1] - one.window[0] for one in drawn), targets[0].dtype
+    split = (n, SHARED_NUMBERS) if len({one.target for one in drawn}) >= n > 1 and numbers >= SHARED_NUMBERS else None
+
+    def job(one, key):
+        operands = key, one.table, _guide(one.table), one.rows, np.array([one.weight], dtype), np.array(one.window, np.int32)
+        return Job(random.add_counts, random.numbers_to_draw, one.target, None, operands)
+
+    return call_jobs(targets, list(map(job, drawn, words)), split=split)[0]
+
+
+def _guide(table):
+    """How many entries of each row the first word of each 256th part has reached; None for many rows."""
+    if table.shape[0] > MOST_GUIDED:
+        return None
+    parts = np.arange(256, dtype=np.uint32) << 24
+    return np.stack([np.searchsorted(row, parts, side="right") for row in table]).astype(np.int32)
 
 
 @kernel("pack", object, backend="numba", platform="cpu")

@@ -1,5 +1,6 @@
 """The XLA FFI calling convention as numba handlers use it: layout check, data type codes, and the source text of a handler."""
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import jax
 import jaxlib.version
 
-__all__ = ["CALL_FRAME_SIZE", "DTYPE_CODES", "INTERNAL_FAILURES", "api_version", "handler_source"]
+__all__ = ["CALL_FRAME_SIZE", "DTYPE_CODES", "INTERNAL_FAILURES", "api_version", "api_word", "handler_source", "jobs_source"]
 
 CALL_FRAME_SIZE = 168  # bytes up to and including `attrs`: 21 words
 _DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -31,6 +32,8 @@ _LAYOUT = {  # the structs the handlers read, and whether later jaxlibs may appe
         (*_HEAD, "* api", "* ctx", "XLA_FFI_ExecutionStage stage", "XLA_FFI_Args args", "XLA_FFI_Rets rets", "XLA_FFI_Attrs attrs"), True,
     ),
     "XLA_FFI_Error_Create_Args": ((*_HEAD, "* message", "XLA_FFI_Error_Code errc"), True),
+    "XLA_FFI_Error_Destroy_Args": ((*_HEAD, "* error"), True),
+    "XLA_FFI_ThreadPool_Schedule_Args": ((*_HEAD, "* ctx", "* task", "* data"), True),
     "XLA_FFI_Metadata": (("size_t struct_size", "XLA_FFI_Api_Version api_version"), True),
     "XLA_FFI_Metadata_Extension": (("XLA_FFI_(Extension_Base|InternalExtension) extension_base", "* metadata"), True),
     "XLA_FFI_Api": ((*_HEAD, "XLA_FFI_Api_Version api_version", "* internal_api", "_XLA_FFI_API_STRUCT_FIELD(XLA_FFI_Error_Create)"), True),
@@ -44,7 +47,7 @@ def api_version():
 
     Raises RuntimeError, naming the jaxlib and the struct, if the header is missing or a struct is laid out otherwise.
     """
-    path = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
+    path = _header()
     try:
         return _version_in(path.read_text())
     except (OSError, ValueError) as error:
@@ -52,6 +55,20 @@ def api_version():
             f"the numba backend does not know the XLA FFI of the installed jaxlib {jaxlib.version.__version__}: {error} "
             f"(read from {path}). Use the xla backend, or a jaxlib that this brainevent supports."
         ) from error
+
+
+def _header():
+    return Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
+
+
+@cache
+def api_word(name):
+    """At which word of the table of XLA's functions the address of one stands."""
+    body = re.search(r"struct XLA_FFI_Api \{(.*?)\}", _header().read_text(), re.DOTALL)
+    functions = re.findall(r"_XLA_FFI_API_STRUCT_FIELD\((\w+)\)", body[1] if body else "")
+    if name not in functions:
+        raise RuntimeError(f"the installed jaxlib {jaxlib.version.__version__} has no {name}")
+    return 6 + functions.index(name)  # after its size, extensions, version and internals
 
 
 def _version_in(header):
@@ -109,6 +126,51 @@ def handler_source(name, kernel_line, operands, results, failures):
     ])  # fmt: skip
 
 
+def jobs_source(name, kernel_lines, target, own, operands, failures, threaded):
+    """The same for a kernel that one call runs for many jobs: `kernel_lines` bind `kernel` and `work`, which is what a job of it takes.
+
+    Arguments: target and own, "dtype:rank" of what a job updates in place, shared with other jobs and its own (or None); operands, of each
+    job; threaded, whether jobs that share no target may run beside each other.
+    """
+    leaves, numbers = tuple(_leaves(operands)), iter(range(1 << 30))
+    arguments = ", ".join(
+        ["target", "own", *(_argument(part, numbers, "leaves_{0}(call, first(call, k) + {0})") for part in operands), "target", "own"]
+    )
+    unique = hashlib.sha256(repr((name, target, own, operands, threaded)).encode()).hexdigest()[:24]
+    return "\n".join([
+        f'"""XLA FFI handler of many jobs of {name}, written by brainevent.backends.numba.bridge.abi."""',
+        "from brainevent.backends.numba.bridge import call_frame as abi, job_frame as jobs",
+        kernel_lines,
+        "null, status_of, call_of = abi.null, abi.status_of, jobs.call_of",
+        f"answers_probe = abi.probe_of{api_version()}",
+        f"differs, order, split, target_of, own_of, first, leaves = jobs.readers_of({unique!r}, {target!r}, {own!r}, {leaves!r})",
+        f"{', '.join(f'leaves_{j}' for j in range(len(leaves)))}, = leaves",
+        f"failure = abi.failure_of({name!r}, { {**INTERNAL_FAILURES, **failures}!r})",
+        "",
+        f"def job_{unique}(call, k):",
+        "    target, own = target_of(call, k), own_of(call, k)",
+        f"    return status_of(kernel, ({arguments},))",
+        "",
+        f"def work_{unique}(call, k):",
+        "    target, own = target_of(call, k), own_of(call, k)",
+        f"    return status_of(work, ({arguments},))",
+        "",
+        f"run = jobs.runner_of({unique!r}, abi.njit(job_{unique}), abi.njit(work_{unique}), order, split, {threaded})",
+        "",
+        "def handle(pointer):",
+        "    if answers_probe(pointer):",
+        "        return null()",
+        "    call = call_of(pointer)",
+        "    if differs(call):",
+        f"        return failure(pointer, {MISMATCH})",
+        "    status = run(call)",
+        "    if status == 0:",
+        "        return null()",
+        "    return failure(pointer, status)",
+        "",
+    ])  # fmt: skip
+
+
 def _leaves(operand):
     """The "dtype:rank" of a nested tuple, left to right."""
     if isinstance(operand, tuple):
@@ -118,8 +180,8 @@ def _leaves(operand):
         yield operand
 
 
-def _argument(operand, numbers):
+def _argument(operand, numbers, array="array(call, {})"):
     """The expression that rebuilds one operand from the buffers, taken in order."""
     if isinstance(operand, tuple):
-        return "(" + "".join(_argument(part, numbers) + ", " for part in operand) + ")"
-    return "None" if operand is None else f"array(call, {next(numbers)})"
+        return "(" + "".join(_argument(part, numbers, array) + ", " for part in operand) + ")"
+    return "None" if operand is None else array.format(next(numbers))

@@ -54,14 +54,14 @@ def made(module, qualname, text, serial=False):
     return compiled(maker(text), serial)
 
 
-def _word(builder, pointer, index, width=_I64):
+def word_at(builder, pointer, index, width=_I64):
     """Load 64 bits (or the low 32, the machine being little-endian) at word `index` from a pointer."""
     address = builder.gep(builder.bitcast(pointer, _I64.as_pointer()), [_I64(index)])
     return builder.load(builder.bitcast(address, width.as_pointer()))
 
 
-def _pointer(builder, pointer, index):
-    return builder.inttoptr(_word(builder, pointer, index), _BYTES)
+def pointer_at(builder, pointer, index):
+    return builder.inttoptr(word_at(builder, pointer, index), _BYTES)
 
 
 @intrinsic
@@ -76,12 +76,12 @@ def probe_of(major, minor):
     @intrinsic
     def answers_probe(typingctx, call):
         def codegen(context, builder, signature, arguments):
-            extension = _word(builder, arguments[0], 1)
+            extension = word_at(builder, arguments[0], 1)
             answered = cgutils.alloca_once_value(builder, _FALSE)
             with builder.if_then(builder.icmp_unsigned("!=", extension, _I64(0)), likely=False):
                 pointer = builder.inttoptr(extension, _BYTES)
-                with builder.if_then(builder.icmp_unsigned("==", _word(builder, pointer, 1, _I32), _I32(1))):
-                    version = builder.gep(builder.bitcast(_pointer(builder, pointer, 3), _I32.as_pointer()), [_I64(6)])
+                with builder.if_then(builder.icmp_unsigned("==", word_at(builder, pointer, 1, _I32), _I32(1))):
+                    version = builder.gep(builder.bitcast(pointer_at(builder, pointer, 3), _I32.as_pointer()), [_I64(6)])
                     builder.store(_I32(major), version)
                     builder.store(_I32(minor), builder.gep(version, [_I64(1)]))
                     builder.store(_TRUE, answered)
@@ -98,11 +98,11 @@ def readers_of(operands, results):
 
     def buffer(builder, call, k):
         list_word, index = (9, k) if k < len(operands) else (14, k - len(operands))
-        return _pointer(builder, _pointer(builder, call, list_word), index)
+        return pointer_at(builder, pointer_at(builder, call, list_word), index)
 
     def any_differs(builder, words):
         """True if one of (pointer, word index, integer type, value) is not as given."""
-        differ = (builder.icmp_unsigned("!=", _word(builder, pointer, i, width), width(value)) for pointer, i, width, value in words)
+        differ = (builder.icmp_unsigned("!=", word_at(builder, pointer, i, width), width(value)) for pointer, i, width, value in words)
         return reduce(builder.or_, differ)
 
     @intrinsic
@@ -111,7 +111,7 @@ def readers_of(operands, results):
 
         def codegen(context, builder, signature, arguments):
             (call,) = arguments
-            short = builder.icmp_unsigned("<", _word(builder, call, 0), _I64(CALL_FRAME_SIZE))
+            short = builder.icmp_unsigned("<", word_at(builder, call, 0), _I64(CALL_FRAME_SIZE))
             counts = any_differs(builder, [(call, 7, _I64, len(operands)), (call, 12, _I64, len(results))])
             different = cgutils.alloca_once_value(builder, _TRUE)
             with builder.if_then(builder.not_(builder.or_(short, counts)), likely=True):  # only then can the buffers be read
@@ -132,16 +132,16 @@ def readers_of(operands, results):
 
         def codegen(context, builder, signature, arguments):
             pointer = buffer(builder, arguments[0], k.literal_value)
-            dims = _pointer(builder, pointer, 5)
-            shape = [_word(builder, dims, axis) for axis in range(rank)] or [_I64(1)]
-            return _view(context, builder, array_type, _pointer(builder, pointer, 3), shape)
+            dims = pointer_at(builder, pointer, 5)
+            shape = [word_at(builder, dims, axis) for axis in range(rank)] or [_I64(1)]
+            return view_of(context, builder, array_type, pointer_at(builder, pointer, 3), shape)
 
         return array_type(_CALL, k), codegen
 
     return differs, array
 
 
-def _view(context, builder, array_type, data, shape):
+def view_of(context, builder, array_type, data, shape):
     """A numba array over memory that XLA owns."""
     itemsize = _I64(context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
     strides = [itemsize]
@@ -210,5 +210,5 @@ def _create_error(builder, call, message):
     for i, field in enumerate(fields):
         builder.store(field, builder.gep(args, [_I32(0), _I32(i)]))
     create_type = ir.FunctionType(_BYTES, [args_type.as_pointer()]).as_pointer()
-    create = builder.inttoptr(_word(builder, _pointer(builder, call, 2), 6), create_type)
+    create = builder.inttoptr(word_at(builder, pointer_at(builder, call, 2), 6), create_type)
     return builder.call(create, [args])

@@ -5,6 +5,7 @@ Importing this module does not import numba; the first `call` or `threads` does.
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import threading
 import warnings
@@ -17,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import disk_cache
-from .abi import DTYPE_CODES, handler_source
+from .abi import DTYPE_CODES, handler_source, jobs_source
 
-__all__ = ["FAILURES", "Made", "call", "handler_of", "serves", "threads"]
+__all__ = ["FAILURES", "Job", "Made", "call", "call_jobs", "handler_of", "serves", "threads"]
 
 FAILURES = {
     1: "an index of the structure is out of range: every index must be at least 0 and less than the size of the axis it points into",
@@ -69,6 +70,67 @@ def call(kernel, outs, *operands, aliases=None) -> Any:
     return jax.ffi.ffi_call(target, outs, input_output_aliases=aliases, vmap_method="sequential")(*arrays)
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A call `kernel(target, own, *operands, target, own)`, which updates `target` and `own` in place.
+
+    kernel: as for `call`, of brainevent. work: a function of the same parameters that returns how much there is to do, an int; None if it
+    is to be called alone. target: the number of an array that other jobs may have too. own: an array, or None. operands: at least one, as
+    `call` takes them.
+    """
+
+    kernel: Callable
+    work: Callable | None
+    target: int
+    own: Any
+    operands: tuple
+
+
+def call_jobs(targets, jobs, *, split=None) -> tuple[list, list]:
+    """Run jobs, those onto one target one after another, in their order: as one native call where all are of one kind, the same kernel
+    for operands of the same structure, dtypes and ranks; else in as many as there are kinds that follow one another.
+
+    Arguments:
+      targets: arrays.
+      split: `(n, least)`: with n threads where there is that much work in all of a call; None for one thread.
+
+    Returns the targets and what is each job's own, updated.
+    """
+    targets, own = list(targets), []
+    kinds = [(job.kernel, job.work, _kind((targets[job.target], job.own, *job.operands))) for job in jobs]
+    for (kernel, work, _), entries in itertools.groupby(zip(kinds, jobs), lambda entry: entry[0]):
+        group = [job for _, job in entries]
+        if work is None or (len(group) == 1 and group[0].own is not None):
+            for job in group:
+                updated = targets[job.target], job.own
+                outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in updated]
+                targets[job.target], made = call(kernel, outs, *updated, *job.operands, aliases={0: 0, 1: 1})
+                own.append(made)
+            continue
+        used = list(dict.fromkeys(job.target for job in group))
+        updated, made = _call_together([targets[t] for t in used], [used.index(job.target) for job in group], group, split)
+        own += made
+        for t, target in zip(used, updated):
+            targets[t] = target
+    return targets, own
+
+
+def _call_together(targets, order, jobs, split):
+    """The same for jobs of one kind; `order` has the place in `targets` of each job's."""
+    kernel, work, arrays = jobs[0].kernel, jobs[0].work, []
+    for job in jobs:
+        signature = tuple(_flatten(operand, arrays, kernel) for operand in job.operands)
+    own = [job.own for job in jobs if job.own is not None]
+    leaves = _leaf(targets[0], kernel), _leaf(own[0], kernel) if own else None
+    threaded, updated = split is not None and threads()[0] > 1, (*targets, *own)
+    name = _target(kernel, signature, leaves, (work, threaded))
+    head = [jnp.asarray(np.array(numbers, np.int32)) for numbers in (order, split or (1, 0))]
+    outs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in updated]
+    aliases = {len(head) + i: i for i in range(len(updated))}
+    results = jax.ffi.ffi_call(name, outs, input_output_aliases=aliases, vmap_method="sequential")(*head, *updated, *arrays)
+    return results[: len(targets)], results[len(targets) :] if own else [None] * len(jobs)
+
+
 def serves(dtype):
     """True if kernels can take arrays of this dtype: bool, signed and unsigned integers of 8 to 64 bits, float32, float64."""
     return np.dtype(dtype).name in DTYPE_CODES
@@ -108,6 +170,13 @@ def _numba():
     return numba
 
 
+def _kind(operands):
+    """The structure, dtypes and ranks of operands, nested as `call` takes them."""
+    if isinstance(operands, tuple):
+        return tuple(map(_kind, operands))
+    return None if operands is None else f"{np.dtype(operands.dtype).name}:{len(operands.shape)}"
+
+
 def _flatten(operand, arrays, kernel):
     """Append the arrays of an operand to `arrays`; return its structure, with "dtype:rank" for each array."""
     if operand is None:
@@ -139,13 +208,16 @@ def _function(kernel):
     return kernel.maker if isinstance(kernel, Made) else getattr(kernel, "py_func", kernel)
 
 
-def _target(kernel, operands, results):
-    """The name under which the handler of this kernel and signature is registered; compiles and registers it the first time."""
-    key = (kernel, operands, results)
+def _target(kernel, operands, results, many=None):
+    """The name under which the handler of this kernel and signature is registered; compiles and registers it the first time.
+
+    `many`, for a handler of many jobs: what says how much work one is, and whether there are threads.
+    """
+    key = (kernel, operands, results, many)
     if key not in _targets:
         with _lock:
             if key not in _targets:
-                _targets[key] = _register(kernel, operands, results)
+                _targets[key] = _register(kernel, operands, results, many)
     return _targets[key]
 
 
@@ -154,7 +226,7 @@ def handler_of(kernel, operands, results) -> int:
     return _handlers[_target(kernel, operands, results)].address
 
 
-def _register(kernel, operands, results):
+def _register(kernel, operands, results, many):
     """Load or compile the handler, hand it to XLA, and return its name, the same in every process."""
     _numba()
     from . import call_frame  # imports numba
@@ -165,7 +237,12 @@ def _register(kernel, operands, results):
     made = f"{kernel.text!r}, " if isinstance(kernel, Made) else ""
     line = f"kernel = abi.{'made' if made else 'imported'}({function.__module__!r}, {function.__qualname__!r}, {made}serial={serial})"
     try:
-        if disk_cache.keeps(function if made else kernel):
+        if many is not None:
+            (work, threaded), (shared, own) = many, results
+            lines = f"{line}\nwork = abi.imported({work.__module__!r}, {work.__qualname__!r})"
+            source = jobs_source(name, lines, shared, own, operands, FAILURES, threaded)
+            handler = disk_cache.load(source, function.__module__, name)
+        elif disk_cache.keeps(function if made else kernel):
             source = handler_source(name, line, operands, results, FAILURES)
             handler = disk_cache.load(source, function.__module__, name)
         else:
@@ -174,7 +251,7 @@ def _register(kernel, operands, results):
     except Exception as error:  # whatever numba raises: it goes on, and says for which kernel
         error.add_note(f"while compiling {name} for operands {operands} and outputs {results}")
         raise
-    target = f"{name}:{hashlib.sha256(repr((operands, results, made)).encode()).hexdigest()[:16]}"
+    target = f"{name}:{hashlib.sha256(repr((operands, results, made, many and many[1])).encode()).hexdigest()[:16]}"
     while target in _handlers:  # another function of this name, redefined
         target += "'"
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handler.address), platform="cpu", api_version=1)

@@ -14,7 +14,9 @@ import numpy as np
 __all__ = ["DIGITS", "fingerprint"]
 
 _PACKAGE = "brainevent"
-_BRIDGE = tuple(f"{_PACKAGE}.backends.numba.bridge.{name}" for name in ("abi", "call_frame", "disk_cache", "ffi", "intrinsics"))
+_BRIDGE = tuple(
+    f"{_PACKAGE}.backends.numba.bridge.{name}" for name in ("abi", "call_frame", "disk_cache", "ffi", "intrinsics", "job_frame")
+)
 DIGITS = 20
 
 

@@ -100,6 +100,12 @@ def enqueue(ring, counts, place, x, scale, w, structure, delays, tally, window, 
     return add_later(lines, count, 0, slots, place[0], x, w, structure, delays, scale[0], window[2:], after)
 
 
+def work_of_enqueue(ring, counts, place, x, scale, w, structure, delays, tally, window, after, taken):
+    """The synapses of an `enqueue`."""
+    _, lines, count = active_in(x, window)
+    return work_of(lines, count, structure)
+
+
 def enqueue_threaded(ring, counts, place, x, scale, w, structure, delays, tally, window, split, after, taken):
     """`enqueue`; from `split[1]` synapses on in `split[0]` threads."""
     x, lines, count = active_in(x, window)
