@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from . import table
-from .spikes import Listed, Log, as_list
+from .spikes import Listed, as_list
 
 LEAST = 1_000  # neurons, below which a step gains less than it takes to compile a kernel
 
@@ -40,7 +40,7 @@ class Program:
         return tuple(jaxpr_as_fun(ClosedJaxpr(self.jaxpr, list(operands[:n])))(*operands[n:]))
 
 
-def one_pass(function: Callable, given: dict, spikes, log: Log | None = None) -> tuple[dict, Any, Log | None] | None:
+def one_pass(function: Callable, given: dict, spikes, log=None) -> tuple[dict, Any, Any] | None:
     """`function(given)` in one pass over memory, with its spikes as `as_list` gives them, and the log; None where no backend makes one of
     it, or where there are few neurons.
 
@@ -68,9 +68,9 @@ def one_pass(function: Callable, given: dict, spikes, log: Log | None = None) ->
     run = table.chosen("one_pass", dtype=dtype)(program)
     if run is None:
         return None
-    values, (ids, count, *appended) = _run(run, program, operands, log)
+    values, (ids, count, *after) = _run(run, program, operands, log)
     found = dict(zip(results, values))
-    return found, Listed(found[spikes], ids, count), log and Log(*appended)
+    return found, Listed(found[spikes], ids, count), after[0] if after else None
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -84,5 +84,5 @@ def _run_jvp(run, program: Program, primals, tangents):
     (operands, log), (d_operands, _) = primals, tangents
     values, d_values = jax.jvp(program.plainly, (operands,), (d_operands,))
     (_, ids, count), log = as_list(values[program.spikes], log)
-    made = [ids, count, *(log or ())]
+    made = [ids, count] if log is None else [ids, count, log]
     return (values, made), (d_values, [np.zeros(array.shape, jax.dtypes.float0) for array in made])

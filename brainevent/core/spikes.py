@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .table import chosen, serves
 
@@ -31,26 +32,42 @@ class Listed(NamedTuple):
     count: Any
 
 
-class Log(NamedTuple):
-    """The spikes of many steps, to which those of a step are appended in place.
+def new_log(rows: int, room: int) -> np.ndarray:
+    """An empty log of spikes, to which kernels append those of a step in place: int32, in one array, for a call costs by the array.
 
-    ids: int32 (room,), with room for all neurons behind those that are there. ends: int32 (steps + 2,): first how many steps there are,
-    then 0, then where the spikes of each step end in `ids`.
+    It holds how many steps there are, and may be; 0, then where the spikes of each step end; and behind all of that the ids, with room for
+    so many.
     """
+    log = np.empty(3 + rows + room, np.int32)
+    log[:3] = 0, rows, 0
+    return log
 
-    ids: Any
-    ends: Any
+
+def emptied_log(log):
+    """A log without a step."""
+    return log.at[0].set(0)
 
 
-def as_list(spikes, log: Log | None = None) -> tuple:
+def logged(log, row):
+    """How many spikes there are before a row."""
+    return log[2 + row]
+
+
+def read_log(log: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """`(counts, ids)`: how many spikes each of the first rows has, and a copy of them."""
+    ends, start = log[2 : 3 + rows], 3 + log[1]
+    return np.diff(ends), log[start : start + ends[-1]].copy()
+
+
+def as_list(spikes, log=None) -> tuple:
     """`(spikes, log)`: spikes, bool (n,), as `Listed` where the backend in use has kernels that take them so, else as they are; and the
     log, if there is one, with them. (The list of a step is no part of the log: XLA copies a buffer which is carried on and which
     deliveries read as well, in a network of several populations.)
     """
     if not serves("list_active"):
         return spikes, log
-    ids, count, *appended = chosen("list_active")(spikes, log)
-    return Listed(spikes, ids, count), log and Log(*appended)
+    ids, count, *after = chosen("list_active")(spikes, log)
+    return Listed(spikes, ids, count), after[0] if after else None
 
 
 def entries(spikes):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import placed
-from ..core.spikes import Log, count_spikes, list_spikes, lists_spikes, logs_spikes, pack, packed_size
+from ..core.spikes import count_spikes, emptied_log, list_spikes, lists_spikes, logged, logs_spikes, new_log, pack, packed_size, read_log
 from .population import View
 from .values import on_device
 
@@ -92,7 +92,7 @@ class Spikes(Column):
     """The spikes of a population.
 
     Attributes:
-      logged: whether its buffer is a `core.spikes.Log`, to which a step appends; else a step has a row of bits.
+      logged: whether its buffer is a log of `core.spikes`, to which a step appends; else a step has a row of bits.
     """
 
     row_bytes = 4
@@ -102,22 +102,25 @@ class Spikes(Column):
         super().__init__(key)
         self.population = population
 
+    @property
+    def most(self) -> int:
+        """How many spikes its buffer has room for."""
+        return max(4 * self.population.size, IDS)
+
     def buffer(self, rows, first):
-        room = max(4 * self.population.size, IDS)
-        return Log(placed(np.empty(room, np.int32)), placed(np.zeros(rows + 2, np.int32)))
+        return placed(new_log(rows, self.most))
 
     def emptied(self, buffer):
-        return buffer._replace(ends=buffer.ends.at[0].set(0))
+        return emptied_log(buffer)
 
     def write(self, buffer, row, tree):
         return buffer  # which the step has appended to
 
     def room(self, buffer, row):
-        return buffer.ends[1 + row] <= buffer.ids.shape[0] - self.population.size
+        return logged(buffer, row) <= self.most - self.population.size
 
     def collect(self, buffer, first, rows):
-        ids, ends = np.asarray(buffer.ids), np.asarray(buffer.ends)[1 : rows + 2]
-        self.parts.append((first, np.diff(ends), ids[: ends[-1]].copy()))
+        self.parts.append((first, *read_log(np.asarray(buffer), rows)))
 
     def values(self, steps):
         """`(steps, ids)`; `steps()` makes the array, once somebody looks: memory that is new costs as much as steps do."""

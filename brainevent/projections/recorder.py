@@ -10,7 +10,6 @@ import brainunit as u
 import jax.numpy as jnp
 
 from ..core import table
-from ..core.spikes import Log
 from .parameters import describe
 from .population import Population, StateView, View, as_view
 from .record_columns import Column, Source, SpikeBits, Spikes, States, plain_column
@@ -152,11 +151,11 @@ class Recorder:
         """The buffers, to be written from their first row on."""
         return {key: column.emptied(buffers[key]) for key, column in self.columns.items()}
 
-    def logs(self, buffers: dict) -> dict[str, Log]:
+    def logs(self, buffers: dict) -> dict[str, Any]:
         """What a step is to append its spikes to, by the label of the population."""
         return {label: buffers[key] for key, label in self._logged.items()}
 
-    def write(self, buffers: dict, row, tree, logs: dict[str, Log]):
+    def write(self, buffers: dict, row, tree, logs: dict[str, Any]):
         """Record one step into its row."""
         buffers = buffers | {key: logs[label] for key, label in self._logged.items()}
         return {key: column.write(buffers[key], row, tree) for key, column in self.columns.items()}

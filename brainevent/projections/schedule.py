@@ -143,7 +143,7 @@ class Schedule:
           external: the external currents.
           values: those of them that are operands under `inputs`, and under `populations`, by label, the operands of each.
           clock: which step it is.
-          logs: a `core.spikes.Log` of each population whose spikes are recorded, by label; replaced by what holds those of this step too.
+          logs: a log of `core.spikes` of each population whose spikes are recorded, by label; replaced by one with those of this step.
         """
         step = _Step(self, tree, clock, {} if logs is None else logs)
         step.integrate(external, values, matrices)

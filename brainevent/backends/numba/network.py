@@ -90,13 +90,12 @@ def fire_cpu(V, wait, threshold, reset, hold):
 
 def listing_outs(n: int, log) -> list:
     """What a kernel that lists the spikes of n neurons makes: the ids, how many there are, and the log with them, if there is one."""
-    shapes = [((n,), np.int32), ((1,), np.int32), *((array.shape, array.dtype) for array in log or ())]
-    return [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    return [jax.ShapeDtypeStruct(shape, np.int32) for shape in ((n,), (1,), *(() if log is None else (log.shape,)))]
 
 
 @kernel("list_active", object, backend="numba", platform="cpu")
 def list_active_cpu(spikes, log):
-    return call(list_active, listing_outs(spikes.shape[0], log), spikes, log, aliases={} if log is None else {1: 2, 2: 3})
+    return call(list_active, listing_outs(spikes.shape[0], log), spikes, log, aliases={} if log is None else {1: 2})
 
 
 @kernel("draw_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))

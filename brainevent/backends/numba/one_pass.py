@@ -37,7 +37,7 @@ def one_pass_cpu(program: Program):
     def run(operands, log):
         constants = np.array([*floats, 0], program.dtype), np.array([*counts, 0], np.int32)
         parts = tuple(operands[a] for a in states), log, tuple(operands[a] for a in read)
-        logged = {} if log is None else {len(states) + k: len(outs) + 2 + k for k in range(2)}
+        logged = {} if log is None else {len(states): len(outs) + 2}
         aliases = dict(enumerate(states.values())) | logged
         results = call(Made(maker, text), outs + listing_outs(program.size, log), *parts, *constants, *more, aliases=aliases)
         return tuple(results[order.index(k)] for k in range(len(made))), results[len(outs) :]

@@ -146,7 +146,7 @@ def listing(log, after) -> Any:
 
 @overload(listing, inline="always")
 def _listing(log, after):
-    return (lambda log, after: after[-3:]) if isinstance(log, types.NoneType) else lambda log, after: after[-5:-2]
+    return (lambda log, after: after[-3:]) if isinstance(log, types.NoneType) else lambda log, after: after[-4:-1]
 
 
 def append(log, after) -> Any:
@@ -160,14 +160,14 @@ def _append(log, after):
         return lambda log, after: OK
 
     def appends(log, after):
-        new, count, ids, ends = after[-4:]
-        steps = ends[0]
-        n, m = np.uint64(ends[1 + steps]), np.uint64(count[0])
-        if n + m > np.uint64(ids.shape[0]):
+        ids, count, new = after[-3:]  # as `core.spikes.new_log` lays it out
+        steps, m = new[0], np.uint64(count[0])
+        n, start = np.uint64(new[2 + steps]), np.uint64(3 + new[1])
+        if start + n + m > np.uint64(new.shape[0]):
             return ID_OUT_OF_RANGE
         for k in range(m):
-            ids[n + k] = new[k]
-        ends[0], ends[2 + steps] = steps + 1, n + m
+            new[start + n + k] = ids[k]
+        new[0], new[3 + steps] = steps + 1, n + m
         return OK
 
     return appends
