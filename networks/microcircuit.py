@@ -33,6 +33,7 @@ PROBABILITIES = np.array(FACTS["connection_probability_target_source"])
 NEURON, THALAMUS = FACTS["neuron"], FACTS["thalamic"]
 EXCITATORY = np.array([name.endswith("E") for name in NAMES])
 DRIVES = ("poisson", "dc")
+WEIGHT_DTYPES = ("float16", "float32")
 SETTLING = 500 * u.ms  # of a run, before rates are counted
 
 
@@ -56,7 +57,9 @@ def current_of(psp: float) -> float:
     return psp / (tau * fall / (C * (tau - fall)) * (np.exp(-at / tau) - np.exp(-at / fall)))
 
 
-def build(scale: float = 1.0, seed: int = 42, *, drive: str = "poisson", thalamus: bool = False) -> Microcircuit:
+def build(
+    scale: float = 1.0, seed: int = 42, *, drive: str = "poisson", thalamus: bool = False, weight_dtype: str | None = None
+) -> Microcircuit:
     """The network.
 
     Args:
@@ -64,6 +67,7 @@ def build(scale: float = 1.0, seed: int = 42, *, drive: str = "poisson", thalamu
       seed: of connections, initial values and background.
       drive: "poisson" or "dc", the background.
       thalamus: whether 902 relay cells spike at 120 Hz from 700 ms on, for 10 ms.
+      weight_dtype: how weights are stored, as in `Projection`: "float16" takes 0.6 GB less at full scale.
 
     Raises:
       ValueError: a scale that is not positive, or leaves a population without neurons; an unknown drive.
@@ -91,7 +95,8 @@ def build(scale: float = 1.0, seed: int = 42, *, drive: str = "poisson", thalamu
     for (i, post), (j, pre) in itertools.product(enumerate(populations), repeat=2):
         if number := round(counts[i, j] * scale**2):
             rule = FixedTotal(number, weight=_spread(weights[i, j] * grown * u.pA, FACTS["weight_relative_sd"]))
-            parts.append(Projection(pre, rule, synapse, post, delay=_delays("exc_mean" if EXCITATORY[j] else "inh_mean")))
+            delay = _delays("exc_mean" if EXCITATORY[j] else "inh_mean")
+            parts.append(Projection(pre, rule, synapse, post, delay=delay, weight_dtype=weight_dtype))
     for post, n in zip(populations, trains * scale if drive == "poisson" else ()):
         parts.append(PoissonInput(post, n=round(n), rate=rate * u.Hz, weight=external * grown * u.pA, synapse=synapse))
     if thalamus:
@@ -144,9 +149,11 @@ def main(words=None):
     arguments = parser("microcircuit", __doc__.splitlines()[0])
     arguments.add_argument("--drive", choices=DRIVES, default="poisson", help="the background (default: poisson)")
     arguments.add_argument("--thalamus", action="store_true", help="a volley from the thalamus after 700 ms")
+    arguments.add_argument("--weights", choices=WEIGHT_DTYPES, help="how weights are stored (default: float32)")
     arguments = arguments.parse_args(words)
     started = time.perf_counter()
-    net, populations, inputs = build(arguments.scale, arguments.seed, drive=arguments.drive, thalamus=arguments.thalamus)
+    options = {"drive": arguments.drive, "thalamus": arguments.thalamus, "weight_dtype": arguments.weights}
+    net, populations, inputs = build(arguments.scale, arguments.seed, **options)
     net.run(0 * u.ms, dt=DT, inputs=inputs)
     print(
         f"built in {time.perf_counter() - started:.1f} s, {sum(p.n_synapses for p in net.projections):,} synapses, {peak_memory():.2f} GB"

@@ -24,7 +24,8 @@ def sort_lines(starts: np.ndarray, keys: np.ndarray, ids: np.ndarray, *, weights
     """
     weights = np.empty(0, np.float32) if weights is None else weights
     places = np.empty(0, np.int64) if places is None else places
-    _on_host("sort_lines", weights.dtype)(starts, keys, ids, weights, places, ties)
+    weights = weights.view(np.uint16) if weights.dtype == np.float16 else weights  # they are only moved
+    _on_host("sort_lines", np.float32)(starts, keys, ids, weights, places, ties)
 
 
 def _on_host(operation: str, dtype):

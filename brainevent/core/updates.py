@@ -108,6 +108,7 @@ def add_arriving(target, A, spikes, decay, window):
     """The same as a plain product, with the derivatives of one."""
     target = target if decay is None else target * jnp.asarray(decay, target.dtype)
     pre, post = slice(*window[:2]), slice(*window[2:])
+    A = A if A.data is None else A.replace(data=A.data.astype(target.dtype))  # sums are as wide as the target
     return target.at[post].add(propagate(A, spikes[pre], transpose=True, event=spikes.dtype == bool))
 
 

@@ -1,5 +1,6 @@
 """Which parts of a projection go together: its synapse, delay, plasticity, format and path."""
 
+from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay
 from .parameters import describe
@@ -44,6 +45,21 @@ def check_continuous(projection):
     for view in (projection.pre, projection.post):
         if "V" not in view.population.state_units:
             raise TypeError(f"{projection.name}: {projection.synapse!r} joins two voltages, and {view.population!r} has no V")
+
+
+def check_weight_dtype(projection):
+    """Raise if weights are to be stored in a precision of their own where none are stored by line, or where they learn."""
+    if projection.weight_dtype is None:
+        return
+    what = f"{projection.name}: weight_dtype is {projection.weight_dtype!r}"
+    word = projection.rule.format if projection.rule is not None else "auto"
+    if word in ("dense", "coo", "jit") or not isinstance(projection._matrix, (Compressed, type(None))):
+        held = f'format="{word}"' if projection._matrix is None else f"{projection._matrix!r}"
+        raise ValueError(f'{what}, which {held} has no place for: use a rule with format="csr", or leave it out')
+    if projection.plasticity is not None and projection.plasticity.learns:
+        raise ValueError(f"{what}, but {projection.plasticity!r} changes weights by less than that could hold: leave it out")
+    if projection.synapse.continuous:
+        raise ValueError(f"{what}, but {projection.synapse!r} acts without spikes, through whole products: leave it out")
 
 
 def check_plasticity(projection):

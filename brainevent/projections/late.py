@@ -117,9 +117,10 @@ def _deposited(schedule, kept: dict, matrices: list, projection, arriving: list,
     """The ring of due input with what static synapses will deliver of the spikes of so many steps."""
     post, key = projection.post, schedule.due_key(projection)
     matrix = matrices[schedule.projections.index(projection)].matrix
+    wide = matrix.replace(data=matrix.data.astype(jnp.result_type(float)))
     slots = 1 << len(arriving).bit_length()
     ring = kept[key] if key in kept else jnp.zeros((slots, post.population.size), jnp.result_type(float))
     ring = moved_ring(ring, max(slots, ring.shape[0]), step)
     for ahead, spikes in enumerate(arriving):
-        ring = ring.at[(step + ahead) % ring.shape[0], post.start : post.stop].add(EventArray(spikes) @ matrix)
+        ring = ring.at[(step + ahead) % ring.shape[0], post.start : post.stop].add(EventArray(spikes) @ wide)
     return {key: ring}

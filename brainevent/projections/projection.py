@@ -10,11 +10,12 @@ import numpy as np
 from .. import CSC, CSR, Connectivity, Dense, FixedPostNumConn, FixedPreNumConn
 from ..arrays import placed
 from ..core import path_choice
+from ..core.table import is_scalar
 from ..formats.compressed import Compressed
 from ..formats.jit_connectivity import JITConnectivity
 from .delays import Delay
 from .distributions import Distribution
-from .fits import check_continuous, check_delay, check_plasticity
+from .fits import check_continuous, check_delay, check_plasticity, check_weight_dtype
 from .parameters import describe, digest, with_unit
 from .plotting import plot_matrix
 from .population import as_view
@@ -25,6 +26,8 @@ from .synapse_values import SynapseValues
 from .synapses.base import Synapse
 from .units import inside, plain
 from .values import in_network_precision, name_of, word
+
+WEIGHT_DTYPES = ("float16", "float32")
 
 
 class Projection(SynapseValues):
@@ -42,6 +45,8 @@ class Projection(SynapseValues):
       path: "event" delivers from the neurons that spiked, "dense" takes the full product, "auto" whichever a cost model says is
         cheaper in this time step.
       plasticity: how the spikes or the weights change with what has spiked, as `TsodyksMarkram(...)` or `PairSTDP(...)`; None for neither.
+      weight_dtype: how weights of one a synapse are stored, "float16" (three digits, half the memory) or "float32"; None for the precision
+        of the network. Sums are in that of the network. For synapses stored by line, whose weights do not learn.
       name: used in summaries and errors; made from the populations if left out.
 
     Raises:
@@ -56,7 +61,19 @@ class Projection(SynapseValues):
     (80, 100)
     """
 
-    def __init__(self, pre, connectivity, synapse, post, *, delay=None, path: str = "auto", plasticity=None, name: str | None = None):
+    def __init__(
+        self,
+        pre,
+        connectivity,
+        synapse,
+        post,
+        *,
+        delay=None,
+        path: str = "auto",
+        plasticity=None,
+        weight_dtype: str | None = None,
+        name: str | None = None,
+    ):
         self.pre, self.post = (self._end(side, end) for side, end in (("first", pre), ("last", post)))
         self.given_name = name_of(name, "Projection: name") or None
         if not isinstance(synapse, Synapse):
@@ -67,6 +84,7 @@ class Projection(SynapseValues):
         self.rule: Any
         self._matrix: Any
         self.rule, self._matrix = self._understood(connectivity)
+        self.weight_dtype = weight_dtype if weight_dtype is None else word(weight_dtype, WEIGHT_DTYPES, f"{self.name}: weight_dtype")
         weight = self.rule.weight if self.rule is not None else self._matrix.data
         synapse.check_weight(weight.unit if isinstance(weight, Distribution) else u.get_unit(weight), self.name)
         if not isinstance(weight, Distribution):
@@ -74,6 +92,7 @@ class Projection(SynapseValues):
         self.plasticity = plasticity
         check_plasticity(self)
         check_continuous(self)
+        check_weight_dtype(self)
         self._delay = Delay.given(delay, f"{self.name}: delay")
         check_delay(self, self._delay)
         self.plasticity = synapse.transmission() if plasticity is None else plasticity
@@ -184,8 +203,11 @@ class Projection(SynapseValues):
         return with_unit(placed(self._plain(weights)), inside(self.synapse.unit))
 
     def _checked(self, matrix):
-        """A matrix none of whose weights is a negative conductance, or an error."""
-        drawn = isinstance(matrix, JITConnectivity)
+        """A matrix none of whose weights is a negative conductance, in the precision that was asked for, or an error."""
+        drawn, weights = isinstance(matrix, JITConnectivity), u.get_mantissa(matrix.data)
+        if self.weight_dtype is not None and not is_scalar(weights):
+            rounded = in_network_precision(np.asarray(weights), f"{self.name}: weight", self.weight_dtype)
+            matrix = matrix.replace(data=with_unit(placed(rounded), inside(self.synapse.unit)))
         if self.synapse.conducts:
             self.synapse.check_weights(lowest_weight(matrix) if drawn else u.get_mantissa(matrix.data), f"{self.name}: weight")
         return matrix
@@ -195,6 +217,7 @@ class Projection(SynapseValues):
         word = self.rule.format
         if word == "auto":
             dense = csr.nse > 0.5 * csr.shape[0] * csr.shape[1] and not self._delay.each and self.plasticity is None
+            dense = dense and self.weight_dtype is None
             word = "fixed" if isinstance(self.rule, OneToOne) else "dense" if dense else "csr"
         if word == "csr":
             return csr

@@ -4,6 +4,7 @@
 """
 
 import operator
+from typing import Any
 
 import brainunit as u
 import jax.numpy as jnp
@@ -89,16 +90,17 @@ def _check_finite(array: np.ndarray, what: str, expected: str, infinite: bool) -
         raise ValueError(f"{what} is {array}, but expected {expected}, finite; check how it was computed.")
 
 
-def in_network_precision(array: np.ndarray, what: str) -> np.ndarray:
-    """Finite numbers in the precision of networks made now (float32, or float64 with jax_enable_x64), or an error if one is too large."""
-    dtype = jnp.result_type(float)
+def in_network_precision(array: np.ndarray, what: str, dtype: Any = None) -> np.ndarray:
+    """Finite numbers in the precision of networks made now (float32, or float64 with jax_enable_x64), or in another, or an error if one is
+    too large.
+    """
+    dtype = jnp.result_type(float) if dtype is None else np.dtype(dtype)
     with np.errstate(over="ignore"):
         cast = array.astype(dtype, copy=False)
     bad = np.flatnonzero(~np.isfinite(cast))
     if bad.size:
         raise ValueError(
-            f"{what} holds {array.reshape(-1)[bad[0]]:.6g}, beyond the largest {dtype.name} of the network, "
-            f"{jnp.finfo(dtype).max:.3g}; check its unit."
+            f"{what} holds {array.reshape(-1)[bad[0]]:.6g}, beyond the largest {dtype.name}, {jnp.finfo(dtype).max:.3g}; check its unit."
         )
     return cast
 

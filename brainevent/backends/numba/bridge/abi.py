@@ -12,7 +12,8 @@ __all__ = ["CALL_FRAME_SIZE", "DTYPE_CODES", "INTERNAL_FAILURES", "api_version",
 
 CALL_FRAME_SIZE = 168  # bytes up to and including `attrs`: 21 words
 _DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-DTYPE_CODES = {**{name: code for code, name in enumerate(_DTYPES, 1)}, "float32": 11, "float64": 12}  # XLA_FFI_DataType; 10 is float16
+DTYPE_CODES = {**{name: code for code, name in enumerate(_DTYPES, 1)}, "float16": 10, "float32": 11, "float64": 12}  # XLA_FFI_DataType
+AS_WORDS = {"bool": "uint8", "float16": "uint16"}  # how kernels see what numba has no arrays of on a CPU
 
 EXCEPTION, MISMATCH = -1, -2
 INTERNAL_FAILURES = {

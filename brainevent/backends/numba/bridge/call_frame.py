@@ -15,7 +15,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from .abi import CALL_FRAME_SIZE, DTYPE_CODES, EXCEPTION
+from .abi import AS_WORDS, CALL_FRAME_SIZE, DTYPE_CODES, EXCEPTION
 from .inner import njit
 
 _I32, _I64, _BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
@@ -126,9 +126,10 @@ def readers_of(operands, results):
 
     @intrinsic(prefer_literal=True)
     def array(typingctx, call, k):
-        """Buffer k as a C-contiguous array; a scalar as an array of one element, a bool as a byte."""
+        """Buffer k as a C-contiguous array; a scalar as an array of one element, a bool as a byte, float16 as its bits."""
         dtype, rank = specs[k.literal_value]
-        array_type = types.Array(getattr(types, "uint8" if dtype == "bool" else dtype), max(rank, 1), "C")
+        words: Any = AS_WORDS.get(dtype, dtype)
+        array_type = types.Array(getattr(types, words), max(rank, 1), "C")
 
         def codegen(context, builder, signature, arguments):
             pointer = buffer(builder, arguments[0], k.literal_value)

@@ -51,7 +51,7 @@ def call(kernel, outs, *operands, aliases=None) -> Any:
       outs: a `jax.ShapeDtypeStruct`, or a tuple or list of them.
       operands: arrays, None, and tuples of these, in any nesting. The kernel gets the same structure: None as None (so that numba
         compiles the branch away), tuples as tuples, arrays as C-contiguous numpy arrays of the same rank and dtype, but a
-        rank-0 array as an array of one element and bool as uint8. Every dtype must be one that `serves`.
+        rank-0 array as an array of one element, bool as uint8 and float16 as its bits, uint16. Every dtype must be one that `serves`.
       aliases: {index of an operand array, counted flat: index of an output}: the two share their memory, and the kernel gets both.
 
     Returns an array, or a tuple or list of arrays, as `outs` is. `jax.vmap` runs one call after another.
@@ -132,7 +132,7 @@ def _call_together(targets, order, jobs, split):
 
 
 def serves(dtype):
-    """True if kernels can take arrays of this dtype: bool, signed and unsigned integers of 8 to 64 bits, float32, float64."""
+    """True if kernels can take arrays of this dtype: bool, integers of 8 to 64 bits with or without a sign, floats of 16 to 64."""
     return np.dtype(dtype).name in DTYPE_CODES
 
 

@@ -7,7 +7,16 @@ from numba.extending import intrinsic
 
 from .inner import njit
 
-__all__ = ["count_trailing_zeros", "fetch", "load_word", "low_bits_as_exponent", "lowest_set_byte", "multiply_add", "rotate_left"]
+__all__ = [
+    "count_trailing_zeros",
+    "fetch",
+    "from_half",
+    "load_word",
+    "low_bits_as_exponent",
+    "lowest_set_byte",
+    "multiply_add",
+    "rotate_left",
+]
 
 
 @intrinsic
@@ -95,6 +104,27 @@ def low_bits_as_exponent(typingctx, x):
         return builder.bitcast(builder.shl(builder.bitcast(arguments[0], word), word(fraction)), arguments[0].type)
 
     return x(x), codegen
+
+
+@intrinsic
+def from_half(typingctx, bits):
+    """The finite float16 of these bits, a uint16, as a float32: by the processor where it can."""
+    if bits != types.uint16:
+        raise TypingError(f"from_half takes a uint16, not {bits}")
+    word, single = ir.IntType(32), ir.FloatType()
+
+    def codegen(context, builder, signature, arguments):
+        if "+f16c" in context.codegen().magic_tuple()[2]:
+            return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), single)
+        wide = builder.zext(arguments[0], word)
+        size = builder.and_(wide, word(0x7FFF))
+        normal = builder.bitcast(builder.add(builder.shl(size, word(13)), word(112 << 23)), single)
+        below = builder.fmul(builder.uitofp(size, single), ir.Constant(single, 2.0**-24))  # a whole number of the least there is
+        found = builder.select(builder.icmp_unsigned("<", size, word(0x400)), below, normal)
+        sign = builder.shl(builder.and_(wide, word(0x8000)), word(16))
+        return builder.bitcast(builder.or_(builder.bitcast(found, word), sign), single)
+
+    return types.float32(types.uint16), codegen
 
 
 @njit(nogil=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 
-from .abi import CALL_FRAME_SIZE, DTYPE_CODES, api_word
+from .abi import AS_WORDS, CALL_FRAME_SIZE, DTYPE_CODES, api_word
 from .call_frame import pointer_at, view_of, word_at
 from .inner import njit
 
@@ -70,10 +70,10 @@ def _is(typingctx, call, which, index, code, rank):
     return types.boolean(*(types.int64,) * 5), codegen
 
 
-def _reader(leaf):
+def _reader(leaf: str):
     """An intrinsic `(call, which, index)`: a buffer of this "dtype:rank" as `call_frame.readers_of` gives it."""
-    dtype, _, rank = leaf.partition(":")
-    array_type = types.Array(getattr(types, "uint8" if dtype == "bool" else dtype), max(int(rank), 1), "C")
+    dtype, rank = leaf.split(":")
+    array_type = types.Array(getattr(types, AS_WORDS.get(dtype, dtype)), max(int(rank), 1), "C")
 
     @intrinsic
     def array(typingctx, call, which, index):
@@ -94,7 +94,7 @@ def _nothing(typingctx, call, which, index):
     return types.none(types.int64, types.int64, types.int64), lambda context, builder, signature, arguments: context.get_dummy_value()
 
 
-def _code(leaf):
+def _code(leaf: str):
     dtype, _, rank = leaf.partition(":")
     return DTYPE_CODES[dtype], int(rank)
 

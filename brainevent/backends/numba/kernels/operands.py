@@ -6,14 +6,14 @@ import numpy as np
 from numba import types
 
 from ..bridge.inner import njit, overload
-from ..bridge.intrinsics import count_trailing_zeros, fetch, load_word
+from ..bridge.intrinsics import count_trailing_zeros, fetch, from_half, load_word
 
 OK, ID_OUT_OF_RANGE, BAD_POINTER = 0, 1, 2
 HEAD, CACHE_LINE = 128, 64  # values of a line that are asked for before it comes; bytes
 
 
 def weight(w, k, out) -> Any:
-    """`w[k]`, or one (in the dtype of `out`) for a matrix without weights."""
+    """`w[k]`, or one (in the dtype of `out`) for a matrix without weights; weights of 16 bits come as these."""
     raise NotImplementedError
 
 
@@ -22,6 +22,8 @@ def _weight(w, k, out):
     if isinstance(w, types.NoneType):
         one = out.dtype
         return lambda w, k, out: one(1)
+    if w.dtype == types.uint16:
+        return lambda w, k, out: from_half(w[k])  # pyright: ignore[reportCallIssue]
     return lambda w, k, out: w[k]
 
 
