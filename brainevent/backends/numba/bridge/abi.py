@@ -15,6 +15,7 @@ _DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32
 DTYPE_CODES = {**{name: code for code, name in enumerate(_DTYPES, 1)}, "float16": 10, "float32": 11, "float64": 12}  # XLA_FFI_DataType
 AS_WORDS = {"bool": "uint8", "float16": "uint16"}  # how kernels see what numba has no arrays of on a CPU
 
+HEAD = 2  # operands of a call of many jobs before those of the jobs
 EXCEPTION, MISMATCH = -1, -2
 INTERNAL_FAILURES = {
     EXCEPTION: "the kernel raised an exception (out of memory, or an assertion of its own)",
@@ -135,28 +136,34 @@ def jobs_source(name, kernel_lines, target, own, operands, failures, threaded):
     """
     leaves, numbers = tuple(_leaves(operands)), iter(range(1 << 30))
     arguments = ", ".join(
-        ["target", "own", *(_argument(part, numbers, "leaves_{0}(call, first(call, k) + {0})") for part in operands), "target", "own"]
+        ["target", "own", *(_argument(part, numbers, "at{0}(call, 0, first + {0})") for part in operands), "target", "own"]
     )
     unique = hashlib.sha256(repr((name, target, own, operands, threaded)).encode()).hexdigest()[:24]
+    frame = [
+        "    whose, made = order_of(call, 0, 0), count(call, 1)",
+        f"    first = {HEAD} + made + k * {len(leaves)}",
+        "    target, own = target_at(call, 1, whose[k]), own_at(call, 1, made - whose.shape[0] + k)",
+    ]
     return "\n".join([
         f'"""XLA FFI handler of many jobs of {name}, written by brainevent.backends.numba.bridge.abi."""',
         "from brainevent.backends.numba.bridge import call_frame as abi, job_frame as jobs",
         kernel_lines,
-        "null, status_of, call_of = abi.null, abi.status_of, jobs.call_of",
+        "null, status_of, call_of, count, order_of = abi.null, abi.status_of, jobs.call_of, jobs.count, jobs.order_of",
         f"answers_probe = abi.probe_of{api_version()}",
-        f"differs, order, split, target_of, own_of, first, leaves = jobs.readers_of({unique!r}, {target!r}, {own!r}, {leaves!r})",
-        f"{', '.join(f'leaves_{j}' for j in range(len(leaves)))}, = leaves",
+        f"differs = jobs.differs_of({unique!r}, {target!r}, {own!r}, {leaves!r})",
+        f"target_at, own_at = jobs.reader({target!r}), jobs.reader({own!r})",
+        *(f"at{j} = jobs.reader({leaf!r})" for j, leaf in enumerate(leaves)),
         f"failure = abi.failure_of({name!r}, { {**INTERNAL_FAILURES, **failures}!r})",
         "",
         f"def job_{unique}(call, k):",
-        "    target, own = target_of(call, k), own_of(call, k)",
+        *frame,
         f"    return status_of(kernel, ({arguments},))",
         "",
         f"def work_{unique}(call, k):",
-        "    target, own = target_of(call, k), own_of(call, k)",
+        *frame,
         f"    return status_of(work, ({arguments},))",
         "",
-        f"run = jobs.runner_of({unique!r}, abi.njit(job_{unique}), abi.njit(work_{unique}), order, split, {threaded})",
+        f"run = jobs.runner_of({unique!r}, abi.njit(job_{unique}), abi.njit(work_{unique}), {threaded})",
         "",
         "def handle(pointer):",
         "    if answers_probe(pointer):",

@@ -15,14 +15,13 @@ import numpy as np
 from numba import types
 from numba.core import cgutils
 
-from .abi import AS_WORDS, CALL_FRAME_SIZE, DTYPE_CODES, api_word
+from .abi import AS_WORDS, CALL_FRAME_SIZE, DTYPE_CODES, HEAD, api_word
 from .call_frame import pointer_at, view_of, word_at
 from .inner import njit
 
 intrinsic: Any = numba.extending.intrinsic
 _I32, _I64, _BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 _OPERANDS, _RESULTS = 0, 1  # which list of buffers
-_HEAD = 2  # operands before the targets
 
 
 @intrinsic
@@ -44,7 +43,7 @@ def _buffer(builder, call, which, index):
 
 
 @intrinsic
-def _count(typingctx, call, which):
+def count(typingctx, call, which):
     """How many operands or results a frame has; -1 if it is shorter than the layout read here."""
 
     def codegen(context, builder, signature, arguments):
@@ -70,8 +69,16 @@ def _is(typingctx, call, which, index, code, rank):
     return types.boolean(*(types.int64,) * 5), codegen
 
 
-def _reader(leaf: str):
-    """An intrinsic `(call, which, index)`: a buffer of this "dtype:rank" as `call_frame.readers_of` gives it."""
+@intrinsic
+def _nothing(typingctx, call, which, index):
+    """None, where jobs have nothing of their own."""
+    return types.none(types.int64, types.int64, types.int64), lambda context, builder, signature, arguments: context.get_dummy_value()
+
+
+def reader(leaf: str | None):
+    """An intrinsic `(call, which, index)`: a buffer of this "dtype:rank" as `call_frame.readers_of` gives it, or None."""
+    if leaf is None:
+        return _nothing
     dtype, rank = leaf.split(":")
     array_type = types.Array(getattr(types, AS_WORDS.get(dtype, dtype)), max(int(rank), 1), "C")
 
@@ -88,10 +95,7 @@ def _reader(leaf: str):
     return array
 
 
-@intrinsic
-def _nothing(typingctx, call, which, index):
-    """None, where jobs have nothing of their own."""
-    return types.none(types.int64, types.int64, types.int64), lambda context, builder, signature, arguments: context.get_dummy_value()
+order_of = reader("int32:1")
 
 
 def _code(leaf: str):
@@ -105,82 +109,51 @@ def named(function, unique):
     return njit(function, error_model="numpy")
 
 
-def readers_of(unique, target, own, leaves):
-    """What reads a frame of jobs, each with a target and an own array in place, and operands `leaves`, all "dtype:rank".
-
-    Returns:
-      Functions of the call, or of it and the number of a job: `differs(call)`, whether the frame is not as given; `order(call)`, the
-      numbers of targets; `split(call)`; `target_of(call, k)`; `own_of(call, k)`; `first(call, k)`, where the operands of a job begin;
-      and for each of these a function of the call and of its place.
+def differs_of(unique, target, own, leaves):
+    """A function of a call: whether its frame is not of jobs that have a target, what is their own (or None) and operands like these, all
+    "dtype:rank".
     """
-    order_of, split_of, target_at = map(_reader, ("int32:1", "int32:1", target))
-    (order_code, order_rank), (split_code, split_rank) = _code("int32:1"), _code("int32:1")
+    head_code, head_rank = _code("int32:1")
     (target_code, target_rank), (own_code, own_rank), width = _code(target), _code(own or target), len(leaves)
-    each = 0 if own is None else 1
     codes, ranks = zip(*map(_code, leaves))
-
-    def order(call):
-        return order_of(call, _OPERANDS, 0)
-
-    def split(call):
-        return split_of(call, _OPERANDS, 1)
-
-    def target_of(call, k):
-        return target_at(call, _RESULTS, order_of(call, _OPERANDS, 0)[k])
-
-    own_at = _nothing if own is None else _reader(own)
-
-    def own_of(call, k):
-        return own_at(call, _RESULTS, _count(call, _RESULTS) - order_of(call, _OPERANDS, 0).shape[0] + k)
-
-    def first(call, k):
-        return _HEAD + _count(call, _RESULTS) + k * width
+    each = 0 if own is None else 1
 
     def differs(call):
-        n, made = _count(call, _OPERANDS), _count(call, _RESULTS)
-        if n < _HEAD or not _is(call, _OPERANDS, 0, order_code, order_rank) or not _is(call, _OPERANDS, 1, split_code, split_rank):
+        n, made = count(call, _OPERANDS), count(call, _RESULTS)
+        if n < HEAD or not _is(call, _OPERANDS, 0, head_code, head_rank) or not _is(call, _OPERANDS, 1, head_code, head_rank):
             return True
         jobs = order_of(call, _OPERANDS, 0).shape[0]
         shared = made - jobs * each
-        if shared < 1 or n != _HEAD + made + jobs * width:
+        if shared < 1 or n != HEAD + made + jobs * width:
             return True
+        differ = 0
         for i in range(made):
             code, rank = (own_code, own_rank) if i >= shared else (target_code, target_rank)
-            if not _is(call, _OPERANDS, _HEAD + i, code, rank) or not _is(call, _RESULTS, i, code, rank):
-                return True
-        differ = 0
+            differ += not _is(call, _OPERANDS, HEAD + i, code, rank) or not _is(call, _RESULTS, i, code, rank)
         for i in range(jobs * width):
-            differ += not _is(call, _OPERANDS, _HEAD + made + i, codes[i % width], ranks[i % width])
+            differ += not _is(call, _OPERANDS, HEAD + made + i, codes[i % width], ranks[i % width])
         return differ > 0
 
-    made = [named(function, unique) for function in (differs, order, split, target_of, own_of, first)]
-    return *made, [_of_operands(_reader(leaf), j, unique) for j, leaf in enumerate(leaves)]
+    return named(differs, unique)
 
 
-def _of_operands(array, j, unique):
-    def leaf(call, place):
-        return array(call, _OPERANDS, place)
-
-    return named(leaf, f"{j}_{unique}")
-
-
-def runner_of(unique, job, work, order, split, threaded):
+def runner_of(unique, job, work, threaded):
     """What runs all jobs of a call, those onto one target in their order, and returns the first status that is not 0, or 0.
 
     Args:
       job, work: functions of a call and the number of a job: run it; how much there is to do.
-      order, split: as from `readers_of`. threaded: whether there are threads.
+      threaded: whether there are threads.
     """
 
     def in_order(call):
-        for k in range(order(call).shape[0]):
+        for k in range(order_of(call, _OPERANDS, 0).shape[0]):
             status = job(call, k)
             if status != 0:
                 return status
         return 0
 
     def onto(call, target):
-        whose = order(call)
+        whose = order_of(call, _OPERANDS, 0)
         for k in range(whose.shape[0]):
             if whose[k] == target:
                 status = job(call, k)
@@ -201,7 +174,7 @@ def runner_of(unique, job, work, order, split, threaded):
     ask = _asks(unique, named(help_out, unique))
 
     def share_out(call):
-        whose, (threads, least) = order(call), split(call)
+        whose, (threads, least) = order_of(call, _OPERANDS, 0), order_of(call, _OPERANDS, 1)
         load, total = np.zeros(whose.max() + 1, np.int64), 0
         for k in range(whose.shape[0]):
             todo = work(call, k)
