@@ -17,8 +17,8 @@ TAKEN = ("event", "gather", "dense")  # what can run; the order of the counters
 class Costs:
     """Nanoseconds a unit of work of each path, on one core of a 2-core x86-64 machine; a write to a target costs what its cache does."""
 
-    scatter: tuple[float, float, float] = (0.6, 2.6, 1.36)  # a delivery where gathering is a choice, for targets within CACHES and beyond
-    gather: tuple[float, float, float] = (0.66, 0.9, 1.2)  # a stored synapse, for the same
+    scatter: tuple[float, float, float] = (0.6, 1.3, 1.36)  # a delivery where gathering is a choice, for targets within CACHES and beyond
+    gather: tuple[float, float, float] = (0.66, 0.95, 1.2)  # a stored synapse, for the same
     row: float = 0.07  # an entry of an active row of a dense matrix
     product: float = 0.07  # an entry of a dense matrix
 
