@@ -98,9 +98,9 @@ def test_handlers_are_kept_between_processes(tmp_path):
     (kernels / "probe.py").write_text(PROBE)
     (kernels / "probe_factor.py").write_text(FACTOR.format(3))
 
-    both = start(root, cache), start(root, cache)
-    for got, _ in map(result, both):  # two at once, nothing on disk
-        assert got["lazy"] and got["scaled"] == 21 and "scaled" in got["inferred"]
+    both = [got for got, _ in map(result, (start(root, cache), start(root, cache)))]  # two at once, nothing on disk
+    assert all(got["lazy"] and got["scaled"] == 21 for got in both)
+    assert any("scaled" in got["inferred"] for got in both)  # the one that is later may find what the other has made
 
     got, _ = result(start(root, cache))
     assert got["hits"] == [1, 1, 1] and got["scaled"] == 21 and got["inferred"] == []
