@@ -161,7 +161,7 @@ def test_what_goes_wrong_in_a_job_is_said(monkeypatch):
 
 @needs_numba
 def test_threads_of_many_calls_do_not_disturb_one_another(monkeypatch):
-    """Four programs at once, 300 steps each, on threads that come late: every sum as on one thread."""
+    """Four programs at once, 100 steps each, on threads that come late: every sum as on one thread."""
     import threading
 
     from brainevent.backends.numba import deposit as backend
@@ -169,7 +169,7 @@ def test_threads_of_many_calls_do_not_disturb_one_another(monkeypatch):
     targets, made = deliveries(np.float32, later=True)
 
     def steps(targets):
-        return jax.lax.fori_loop(0, 300, lambda _, targets: deliver(targets, made)[0], targets)
+        return jax.lax.fori_loop(0, 100, lambda _, targets: deliver(targets, made)[0], targets)
 
     want = jax.jit(steps)(targets)
     monkeypatch.setattr(backend, "SHARED_WORK", 1)
