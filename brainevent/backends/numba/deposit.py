@@ -24,7 +24,7 @@ from .stored import SERVED, THREADED_WORK
 
 EVENT, GATHER, DENSE = range(len(TAKEN))
 SHARED_WORK = 10_000  # synapses of all deliveries of a step, 50 us, above which waking a second thread is worth it
-TARGETS_EACH = 2  # of a thread, at least, so that they can be shared out evenly
+TARGETS = 4  # at least, so that they can be shared out evenly, and however many threads there are
 
 
 def deposit_scatter(target, counts, decay, x, scale, w, structure, window, after, taken):
@@ -100,11 +100,11 @@ def _may_split(A) -> bool:
 
 def _several(job_of: Callable, targets: list, deliveries: list[Delivery]) -> tuple[list, list]:
     """Deliveries together. Where there are targets enough, each is one thread's; else threads share out every delivery that is worth it."""
-    n = threads()[0]
-    by_target = len({one.target for one in deliveries}) >= TARGETS_EACH * n > TARGETS_EACH
+    n, there = threads()[0], len({one.target for one in deliveries})
+    by_target = n > 1 and there >= TARGETS
     large = sum(one.A.nse for one in deliveries) >= 10 * THREADED_WORK
     jobs = [job_of(targets[one.target], one, alone=not by_target) for one in deliveries]
-    return call_jobs(targets, jobs, split=(n, SHARED_WORK) if by_target and large else None)
+    return call_jobs(targets, jobs, split=(min(n, there), SHARED_WORK) if by_target and large else None)
 
 
 def _alone(job_of: Callable, target, one: Delivery) -> tuple:

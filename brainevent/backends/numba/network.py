@@ -105,9 +105,9 @@ def draw_counts_cpu(key, table, rows, n, dtype):
 
 @kernel("add_counts", object, backend="numba", platform="cpu", dtypes=("float32", "float64"))
 def add_counts_cpu(targets, drawn, words):
-    n = threads()[0]
+    n = min(threads()[0], len({one.target for one in drawn}))  # threads that find something to do
     numbers, dtype = sum(one.window[1] - one.window[0] for one in drawn), targets[0].dtype
-    split = (n, SHARED_NUMBERS) if len({one.target for one in drawn}) >= n > 1 and numbers >= SHARED_NUMBERS else None
+    split = (n, SHARED_NUMBERS) if n > 1 and numbers >= SHARED_NUMBERS else None
 
     def job(one, key):
         operands = key, one.table, _guide(one.table), one.rows, np.array([one.weight], dtype), np.array(one.window, np.int32)

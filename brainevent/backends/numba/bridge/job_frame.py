@@ -164,7 +164,11 @@ def runner_of(unique, job, work, threaded):
     in_order = named(in_order, unique)
     if not threaded:
         return in_order
-    onto = named(onto, unique)
+    return _sharing(unique, in_order, named(onto, unique), work)
+
+
+def _sharing(unique, in_order, onto, work):
+    """The same with threads: `onto` runs the jobs of a call onto one target; `in_order` all of them, where there is too little to share."""
     take_part, leave = named(_taking_part(onto), unique), named(_leave, unique)
 
     def help_out(state):
